@@ -1,0 +1,32 @@
+# What every object of this project is compiled and linked with.
+add_library(kly_flags INTERFACE)
+target_compile_definitions(kly_flags INTERFACE _GNU_SOURCE KLY_VERSION="${PROJECT_VERSION}")
+target_include_directories(kly_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+target_compile_options(kly_flags INTERFACE
+  -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+  -Wswitch-enum -Wvla -Wformat=2 -fno-strict-aliasing -fstack-protector-strong)
+if(KLY_WERROR)
+  target_compile_options(kly_flags INTERFACE -Werror)
+endif()
+
+if(KLY_SANITIZE)
+  target_compile_options(kly_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+  target_link_options(kly_flags INTERFACE -fsanitize=address,undefined)
+endif()
+if(KLY_COVERAGE)
+  target_compile_options(kly_flags INTERFACE --coverage)
+  target_link_options(kly_flags INTERFACE --coverage)
+endif()
+if(KLY_FUZZ)
+  target_compile_options(kly_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+  target_compile_options(kly_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-clash-protection)
+  target_link_options(kly_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    target_compile_options(kly_flags INTERFACE -fcf-protection=full)
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+    target_compile_options(kly_flags INTERFACE -mbranch-protection=standard)
+  endif()
+endif()

@@ -1,0 +1,56 @@
+# kly_library(NAME sources... LIBS libs...): a static library of this project.
+function(kly_library name)
+  cmake_parse_arguments(A "" "" "LIBS" ${ARGN})
+  add_library(${name} STATIC ${A_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PUBLIC kly_flags ${A_LIBS})
+endfunction()
+
+# kly_program(NAME sources... LIBS libs... DEST bin|libexec): a program that is installed.
+# What an owner or operator types goes to bin, what only units and programs start to libexec/klystrr.
+function(kly_program name)
+  cmake_parse_arguments(A "" "DEST" "LIBS" ${ARGN})
+  add_executable(${name} ${A_UNPARSED_ARGUMENTS})
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON
+                        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  target_link_libraries(${name} PRIVATE kly_flags ${A_LIBS})
+  target_link_options(${name} PRIVATE -Wl,--as-needed)
+  if(A_DEST STREQUAL "bin")
+    install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  else()
+    install(TARGETS ${name} RUNTIME DESTINATION libexec/klystrr)
+  endif()
+endfunction()
+
+# kly_test(NAME sources... LIBS libs...): a cmocka test, run by ctest; needs neither root nor network.
+function(kly_test name)
+  if(NOT KLY_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "" "LIBS" ${ARGN})
+  add_executable(${name} ${A_UNPARSED_ARGUMENTS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE kly_flags ${A_LIBS} cmocka)
+  target_compile_options(${name} PRIVATE -Wno-missing-prototypes)
+  target_compile_definitions(${name} PRIVATE KLY_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77)
+endfunction()
+
+# kly_fuzz(NAME sources... LIBS libs...): one LLVMFuzzerTestOneInput. With KLY_FUZZ a libFuzzer
+# program; without, a replayer that runs every file of tests/fuzz/corpus/NAME, as a ctest.
+function(kly_fuzz name)
+  cmake_parse_arguments(A "" "" "LIBS" ${ARGN})
+  if(KLY_FUZZ)
+    add_executable(${name} ${A_UNPARSED_ARGUMENTS})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  elseif(KLY_TESTS)
+    add_executable(${name} ${A_UNPARSED_ARGUMENTS} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c)
+    add_test(NAME ${name} COMMAND ${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+  else()
+    return()
+  endif()
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  target_compile_options(${name} PRIVATE -Wno-missing-prototypes)
+  target_link_libraries(${name} PRIVATE kly_flags ${A_LIBS})
+endfunction()
