@@ -12,11 +12,12 @@
 
 enum box_verb { BOX_START = 1, BOX_STARTED = 2, BOX_EXITED = 3, BOX_DENIED = 4, BOX_KILL = 5 };
 
-/* Who runs and what exists in there. P is /srv/klystrr/<project>. All but PROBE have the network (a build fetches
- * packages); PROBE has loopback by its nature, too. */
+/* Who runs and what exists in there. P is /srv/klystrr/<project>. FETCH, BUILD, RELEASE,
+ * ACTIVATE, APP, NODE and PROBE see the host's network; the others see none. */
 enum box_profile {
     BOX_FETCH = 1, /* kb-P: P/mirror.git and P/staging, rw; runs klystrr-fetch only */
-    BOX_BUILD,     /* kb-P: P/staging/<subject> and P/cache, rw; Node <node>, read-only; HOME on tmpfs */
+    BOX_BUILD,     /* kb-P: P/staging/<subject>, rw, shown as P/releases/<subject> so that paths a build writes down stay
+                      true; P/cache, rw; Node <node>, read-only; HOME on tmpfs */
     BOX_RELEASE,   /* ka-P: P/releases/<subject> read-only but its writable paths, P/shared; Node */
     BOX_ACTIVATE,  /* ka-P: P/releases (read-only but writable paths), P/shared, P/run; Node, pm2; no PID namespace */
     BOX_APP,       /* ka-P: as ACTIVATE; a unit of its own, started by the warden, not over box.sock */
@@ -24,23 +25,24 @@ enum box_profile {
     BOX_NODE,      /* klystrr-node: /opt/klystrr/node/.staging-<node>, rw; the system's npm */
     BOX_TIDY,      /* kb-P: P/staging, rw; klystrr-fetch finish and remove; no network */
     BOX_TIDY_APP,  /* ka-P: P/staging, for what an app wrote into a dropped release; klystrr-fetch remove; no network */
+    BOX_SCRIBE,    /* klystrr-log: no folder, no network; runs klystrr-scribe only; two extra descriptors */
     BOX_PROFILES
 };
 
 struct box_start {
     uint32_t profile;
     char project[32]; /* "" for PROBE and NODE */
-    char subject[72]; /* BUILD: a name in staging/; RELEASE: a name in releases/; else "" */
+    char subject[72]; /* BUILD: a release name, a folder in staging/; RELEASE: one in releases/; else "" */
     char node[32];    /* "22.23.3", or "" for the system's */
     uint32_t timeout_s;   /* 1 to 7200: then everything in the box is killed */
     uint32_t stop_s;      /* grace from SIGTERM to SIGKILL, 0 to 300 */
     uint32_t memory_mb;   /* 0: no limit of its own; applied where a controller is there */
     uint32_t tasks;       /* 0: no limit of its own */
     uint32_t file_mb;     /* RLIMIT_FSIZE; 0: none */
-    uint32_t mask_fd;     /* 1: descriptor 4 below is passed and becomes fd 3 inside */
+    uint32_t extra_fds;   /* 0 to 2: descriptors 4 and 5 below become fds 3 and 4 inside */
 };
 /* Descriptors with BOX_START, in order: 0 the command (sealed memfd, box_command_pack), 1 stdin, 2 stdout, 3 stderr,
- * and 4 the mask descriptor if mask_fd. stdout and stderr that are FIFOs are given to the phase's user with mode
+ * then extra_fds more (a phase: the mask descriptor; the scribe: its control socket and its spool file). stdout and stderr that are FIFOs are given to the phase's user with mode
  * 0200 (writing /dev/stdout works, reading it back is denied). */
 
 struct box_started {
