@@ -26,7 +26,8 @@ enum link_verb {
     LINK_REFUSED,    /* link_refused: to be told to the plane as `error` */
     /* uplink → agent */
     LINK_DOCUMENT,       /* link_document + sealed memfd: the payload bytes */
-    LINK_ACKED,          /* link_grown with `end` = the offset before which all is durable at the plane */
+    LINK_ACKED,          /* link_grown with `end` = the offset before which all is durable at the plane; `closed`: it also
+                            knows that the stream ends there, so the spool file is needed no more */
     LINK_NEED_CHALLENGE, /* no body: the plane asked for a fresh one */
     LINK_ONLINE,         /* link_online */
     LINK_VERBS

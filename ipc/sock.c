@@ -44,6 +44,11 @@ int sock_connect(const char *path, struct error *err)
     return try_connect(path, SOCK_SEQPACKET, err);
 }
 
+int sock_connect_now(const char *path, struct error *err)
+{
+    return try_connect(path, SOCK_SEQPACKET | SOCK_NONBLOCK, err);
+}
+
 static int clear_stale(const char *path, int type, struct error *err)
 {
     struct stat st;

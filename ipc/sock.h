@@ -10,6 +10,8 @@
 
 /* Connects to a SOCK_SEQPACKET socket; CLOEXEC, blocking. Descriptor or -1: E_IPC_CONNECT. */
 int sock_connect(const char *path, struct error *err) KLY_MUST_USE;
+/* The same without ever waiting, also for a listener whose backlog is full (E_IPC_CONNECT then); non-blocking. */
+int sock_connect_now(const char *path, struct error *err) KLY_MUST_USE;
 /* Makes a listening SOCK_SEQPACKET (stream: SOCK_STREAM) socket with exactly this mode and owner; replaces a stale
  * one that nobody listens on, refuses (E_IPC_IN_USE) one that answers. CLOEXEC, non-blocking. For supervise and tests;
  * on systemd the socket units make them. */
