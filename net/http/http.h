@@ -38,7 +38,7 @@ const char *http_reason(int status);
 
 /* ---- Inside the module ------------------------------------------------------------------------------------- */
 
-/* Reads one head that head_guard accepted (exactly its bytes). E_HTTP_HEAD, E_MEMORY. */
+/* Reads one head that head_guard accepted (exactly its bytes). E_HTTP_HEAD, E_NO_MEMORY. */
 int http_head_read(struct http_head *head, enum head_kind kind, const char *data, size_t size, struct error *err) KLY_MUST_USE;
 void http_head_free(struct http_head *head);
 /* Appends "Name: value\r\n"; refuses (E_HTTP_HEADER) names that are no tokens and values with control bytes. */

@@ -45,7 +45,7 @@ struct conn_options {
 };
 
 /* host is a name or an address (IPv6 without brackets); all its addresses are tried one after the other.
- * options may be NULL. Returns an owned connection that is under way, or NULL (E_MEMORY, E_CONN_*). */
+ * options may be NULL. Returns an owned connection that is under way, or NULL (E_NO_MEMORY, E_CONN_*). */
 struct conn *conn_connect_tcp(struct net_loop *net, const char *host, uint16_t port, const struct conn_options *options,
                               struct error *err) KLY_MUST_USE;
 /* path at most 107 bytes. */

@@ -10,7 +10,7 @@ int net_loop_init(struct net_loop *net, uv_loop_t *uv, struct error *err)
     if (net->read != NULL && net->plain != NULL)
         return 0;
     net_loop_free(net);
-    return fail(err, "E_MEMORY", "no memory for the network buffers");
+    return fail(err, "E_NO_MEMORY", "no memory for the network buffers");
 }
 
 void net_loop_free(struct net_loop *net)

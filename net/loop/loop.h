@@ -17,7 +17,7 @@ struct net_loop {
     uint8_t *plain; /* NET_PLAIN_SIZE */
 };
 
-/* Ignores SIGPIPE for the process, since libuv writes to sockets. E_MEMORY. */
+/* Ignores SIGPIPE for the process, since libuv writes to sockets. E_NO_MEMORY. */
 int net_loop_init(struct net_loop *net, uv_loop_t *uv, struct error *err) KLY_MUST_USE;
 /* After the loop has run dry: no connection, listener or timer may be left. */
 void net_loop_free(struct net_loop *net);

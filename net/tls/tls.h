@@ -7,7 +7,7 @@
  * Error codes: E_TLS_CONFIG (bad certificate, key or CA text), E_TLS_CA (no trusted CA, or not for this use),
  * E_TLS_EXPIRED (or not yet valid: the text says which), E_TLS_NAME (not for this host), E_TLS_NO_CERT (the server
  * demands a client certificate), E_TLS_REFUSED (the peer sent an alert; the text names it), E_TLS_PROTOCOL, E_TLS_CLOSED
- * (cut off without close_notify), E_MEMORY. */
+ * (cut off without close_notify), E_NO_MEMORY. */
 #ifndef KLY_NET_TLS_TLS_H
 #define KLY_NET_TLS_TLS_H
 
