@@ -93,26 +93,38 @@ void stream_receiver_init(struct stream_receiver *r)
     memset(r, 0, sizeof *r);
 }
 
-int stream_receiver_open(struct stream_receiver *r, uint32_t handle, const char *name, uint64_t durable, bool closed,
-                         struct error *err)
+static size_t place(const struct stream_receiver *r, const char *name)
+{
+    size_t free_place = STREAM_LIVE_MAX;
+    for (size_t i = STREAM_LIVE_MAX; i-- > 0;) {
+        if (r->live[i].handle == 0)
+            free_place = i;
+        else if (strcmp(r->live[i].name, name) == 0)
+            return i;
+    }
+    return free_place;
+}
+
+int stream_receiver_open(struct stream_receiver *r, uint32_t handle, const char *name, uint64_t from, uint64_t durable,
+                         bool closed, struct error *err)
 {
     if (!stream_name_ok(name))
         return fail(err, "E_STREAM_NAME", "'%.40s' is no stream: it must be events or log/<deployment>", name);
     if (handle == 0 || handle > STREAM_HANDLE_MAX || stream_receiver_find(r, handle, NULL) != NULL)
         return fail(err, "E_STREAM_HANDLE", "handle %u is in use or out of range", handle);
-    if (durable > STREAM_OFFSET_MAX)
-        return fail(err, "E_STREAM_OFFSET", "offset %llu is too large", (unsigned long long)durable);
-    if (stream_receiver_named(r, name) != NULL)
-        return fail(err, "E_STREAM_EXISTS", "stream %s is open already", name);
-    for (size_t i = 0; i < STREAM_LIVE_MAX; i++) {
-        if (r->live[i].handle != 0)
-            continue;
-        r->live[i].handle = handle;
+    if (durable > STREAM_OFFSET_MAX || from > STREAM_OFFSET_MAX)
+        return fail(err, "E_STREAM_OFFSET", "offset %llu is too large", (unsigned long long)from);
+    size_t i = place(r, name);
+    if (i == STREAM_LIVE_MAX)
+        return fail(err, "E_STREAM_FULL", "%d streams are open already on this connection", STREAM_LIVE_MAX);
+    if (r->live[i].handle == 0) {
         memcpy(r->live[i].name, name, strlen(name) + 1);
         stream_in_init(&r->live[i].in, durable, closed);
-        return 0;
     }
-    return fail(err, "E_STREAM_FULL", "%d streams are open already on this connection", STREAM_LIVE_MAX);
+    r->live[i].handle = handle;
+    if (from < r->live[i].in.told)
+        r->live[i].in.told = from;
+    return 0;
 }
 
 struct stream_in *stream_receiver_find(struct stream_receiver *r, uint32_t handle, const char **name)

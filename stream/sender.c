@@ -233,7 +233,7 @@ struct stream_next stream_next(struct stream_sender *s)
     struct stream_next next = {.todo = STREAM_DATA, .name = o->name, .handle = o->handle, .offset = o->sent,
                                .size = (uint32_t)size};
     o->sent += size;
-    next.final = o->closed && o->sent == o->end;
+    next.final = size == 0;
     o->final_sent = next.final;
     s->turn = (uint32_t)(o - s->out) + 1;
     return next;

@@ -12,8 +12,9 @@
  * Receiver. accept() says what to do with a message; the caller appends and fsyncs (or commits), says so by
  * stream_durable(), and sends an ack whenever stream_ack_due() says so. An ack is a promise: those bytes survive a crash.
  *
- * The ack of an end. An ack carries an offset alone, so the sender never sends an empty final message while other bytes of
- * that stream are unacknowledged: on an ordered connection an ack of the end can then only mean the final message. */
+ * The ack of an end. An ack carries an offset alone, so our sender sends the final flag in a message of its own, without
+ * bytes, and only when all bytes are acknowledged: the next ack of that offset can then only mean the final message. A
+ * receiver takes the flag with bytes, too. */
 #ifndef KLY_STREAM_STREAM_H
 #define KLY_STREAM_STREAM_H
 
@@ -69,7 +70,7 @@ struct stream_next {
     const char *name; /* borrowed from the sender, until the stream is removed */
     uint32_t handle;
     uint64_t offset;
-    uint32_t size; /* 0 only if final */
+    uint32_t size; /* 0 if final, else 1 to STREAM_CHUNK_MAX */
     bool final;
 };
 
@@ -157,10 +158,12 @@ struct stream_receiver {
 };
 
 void stream_receiver_init(struct stream_receiver *r);
-/* The host's `open`. durable and closed are what the store has; for a stream the store does not know, pass the open's own
- * `from` as durable. E_STREAM_NAME, E_STREAM_HANDLE (0, too large or in use), E_STREAM_EXISTS, E_STREAM_FULL. */
-int stream_receiver_open(struct stream_receiver *r, uint32_t handle, const char *name, uint64_t durable, bool closed,
-                         struct error *err) KLY_MUST_USE;
+/* The host's `open`, with its `from`. durable and closed are what the store has; for a stream it does not know, pass from
+ * as durable. If the host begins with bytes that are here already, an ack is due at once and it skips them. A name that
+ * is open already moves to the new handle. E_STREAM_NAME, E_STREAM_HANDLE (0, too large or in use), E_STREAM_OFFSET,
+ * E_STREAM_FULL. */
+int stream_receiver_open(struct stream_receiver *r, uint32_t handle, const char *name, uint64_t from, uint64_t durable,
+                         bool closed, struct error *err) KLY_MUST_USE;
 /* NULL if there is none. name may be NULL; else it is set to the stream's name, borrowed until it is done. */
 struct stream_in *stream_receiver_find(struct stream_receiver *r, uint32_t handle, const char **name);
 struct stream_in *stream_receiver_named(struct stream_receiver *r, const char *name);
