@@ -1,19 +1,6 @@
 #include "agent/agent/deploy.h"
 
-#include <stdio.h>
 #include <string.h>
-
-static const char *const outcome_names[OUTCOME_COUNT] = {
-    [OUTCOME_NONE] = "none",
-    [OUTCOME_LIVE] = "live",
-    [OUTCOME_REFUSED] = "refused",
-    [OUTCOME_FAILED] = "failed",
-    [OUTCOME_ROLLED_BACK] = "rolled_back",
-    [OUTCOME_ROLLBACK_FAILED] = "rollback_failed",
-    [OUTCOME_CANCELLED] = "cancelled",
-    [OUTCOME_SUPERSEDED] = "superseded",
-    [OUTCOME_INTERRUPTED] = "interrupted",
-};
 
 /* A place: its name in status, what entering it announces, and how far it reaches. */
 static const struct {
@@ -48,22 +35,17 @@ static const struct {
     [AT_DONE] = {"done", NULL, false},
 };
 
-const char *deploy_outcome_name(enum deploy_outcome outcome)
-{
-    return outcome < OUTCOME_COUNT ? outcome_names[outcome] : "none";
-}
-
 const char *deploy_at_name(enum deploy_at at)
 {
     return at < AT_COUNT ? places[at].name : "idle";
 }
 
-bool deploy_is_over(const struct deploy_state *state)
+bool deploy_is_over(const struct deploy *state)
 {
     return state->at == AT_IDLE || state->at == AT_DONE;
 }
 
-bool deploy_may_cancel(const struct deploy_state *state)
+bool deploy_may_cancel(const struct deploy *state)
 {
     return state->at >= AT_PREPARE && state->at <= AT_PROBE;
 }
@@ -74,7 +56,7 @@ static uint32_t bit(unsigned app)
 }
 
 /* Does the plan have anything to do at this place (for this app)? */
-static bool wanted(const struct deploy_state *s, enum deploy_at at, unsigned app)
+static bool wanted(const struct deploy *s, enum deploy_at at, unsigned app)
 {
     const struct deploy_plan *plan = &s->plan;
     switch (at) {
@@ -123,7 +105,7 @@ static bool wanted(const struct deploy_state *s, enum deploy_at at, unsigned app
 }
 
 /* Where the path goes on after this place, when it went well or has nothing to do. */
-static enum deploy_at after(const struct deploy_state *s, enum deploy_at at)
+static enum deploy_at after(const struct deploy *s, enum deploy_at at)
 {
     switch (at) {
     case AT_RETAIN:
@@ -167,7 +149,7 @@ static enum deploy_at after(const struct deploy_state *s, enum deploy_at at)
 }
 
 /* What becomes true, or may become true, the moment this place's work begins. */
-static void begin_work(struct deploy_state *s)
+static void begin_work(struct deploy *s)
 {
     if (s->at == AT_FETCH)
         s->made = true;
@@ -180,7 +162,7 @@ static void begin_work(struct deploy_state *s)
 }
 
 /* Goes to a place, or past it as long as there is nothing to do. */
-static void enter(struct deploy_state *s, enum deploy_at at, unsigned app, struct deploy_action *action)
+static void enter(struct deploy *s, enum deploy_at at, unsigned app, struct deploy_action *action)
 {
     while (!wanted(s, at, app)) {
         if (places[at].per_app && app + 1 < s->plan.apps) {
@@ -201,7 +183,7 @@ static void enter(struct deploy_state *s, enum deploy_at at, unsigned app, struc
     action->announce = again ? NULL : places[at].announce;
 }
 
-static void go_on(struct deploy_state *s, struct deploy_action *action)
+static void go_on(struct deploy *s, struct deploy_action *action)
 {
     if (places[s->at].per_app && s->app + 1 < s->plan.apps)
         enter(s, s->at, s->app + 1, action);
@@ -209,29 +191,29 @@ static void go_on(struct deploy_state *s, struct deploy_action *action)
         enter(s, after(s, s->at), 0, action);
 }
 
-static void set_outcome(struct deploy_state *s, enum deploy_outcome outcome, const struct error *why)
+static void set_end(struct deploy *s, enum deploy_end end, const struct error *why)
 {
-    s->outcome = outcome;
+    s->end = end;
     if (why != NULL)
         s->why = *why;
 }
 
 /* Nothing of the old release was touched: put away what was begun. */
-static void give_up(struct deploy_state *s, enum deploy_outcome outcome, const struct error *why,
+static void give_up(struct deploy *s, enum deploy_end end, const struct error *why,
                     struct deploy_action *action)
 {
-    set_outcome(s, outcome, why);
+    set_end(s, end, why);
     enter(s, AT_STOP_NEW, 0, action);
 }
 
-static void finish_cancel(struct deploy_state *s, struct deploy_action *action)
+static void finish_cancel(struct deploy *s, struct deploy_action *action)
 {
     struct error why = {0};
     fail(&why, "E_CANCELLED", "cancelled before it was switched to; nothing was changed");
-    give_up(s, OUTCOME_CANCELLED, &why, action);
+    give_up(s, END_CANCELLED, &why, action);
 }
 
-static void on_ok(struct deploy_state *s, struct deploy_action *action)
+static void on_ok(struct deploy *s, struct deploy_action *action)
 {
     if (s->cancelled && deploy_may_cancel(s)) {
         finish_cancel(s, action);
@@ -243,14 +225,14 @@ static void on_ok(struct deploy_state *s, struct deploy_action *action)
         s->confirmed |= bit(s->app);
     if (s->at == AT_JOURNAL_LIVE) {
         s->live = true;
-        set_outcome(s, OUTCOME_LIVE, NULL);
+        set_end(s, END_LIVE, NULL);
     }
     if (s->at == AT_STOP_NEW)
         s->started = 0;
     go_on(s, action);
 }
 
-static void on_failed(struct deploy_state *s, const struct error *why, struct deploy_action *action)
+static void on_failed(struct deploy *s, const struct error *why, struct deploy_action *action)
 {
     switch (s->at) {
     case AT_PREPARE:
@@ -266,23 +248,23 @@ static void on_failed(struct deploy_state *s, const struct error *why, struct de
             finish_cancel(s, action);
             return;
         }
-        give_up(s, OUTCOME_FAILED, why, action);
+        give_up(s, END_FAILED, why, action);
         return;
     case AT_JOURNAL_SWITCH:
-        give_up(s, OUTCOME_FAILED, why, action);
+        give_up(s, END_FAILED, why, action);
         return;
     case AT_VHOST:
     case AT_SWITCH:
     case AT_CONFIRM:
     case AT_JOURNAL_LIVE:
-        set_outcome(s, s->flipped != 0 && s->plan.has_old ? OUTCOME_ROLLED_BACK : OUTCOME_FAILED, why);
+        set_end(s, s->flipped != 0 && s->plan.has_old ? END_ROLLED_BACK : END_FAILED, why);
         enter(s, AT_FLIP_BACK, 0, action);
         return;
     case AT_FLIP_BACK:
         s->keep_new = true;
         /* fall through */
     case AT_CONFIRM_BACK:
-        set_outcome(s, OUTCOME_ROLLBACK_FAILED, why);
+        set_end(s, END_ROLLBACK_FAILED, why);
         go_on(s, action);
         return;
     case AT_DRAIN:
@@ -303,18 +285,18 @@ static void on_failed(struct deploy_state *s, const struct error *why, struct de
     }
 }
 
-static void on_begin(struct deploy_state *s, const struct deploy_event *event, struct deploy_action *action)
+static void on_begin(struct deploy *s, const struct deploy_event *event, struct deploy_action *action)
 {
-    *s = (struct deploy_state){.plan = event->plan, .began_ms = event->now_ms};
+    *s = (struct deploy){.plan = event->plan, .began_ms = event->now_ms};
     enter(s, AT_PREPARE, 0, action);
 }
 
 /* Before the switch: clean up. Perhaps switched: go back, the same way every time. Live: finish. */
-static void on_resume(struct deploy_state *s, const struct deploy_event *event, struct deploy_action *action)
+static void on_resume(struct deploy *s, const struct deploy_event *event, struct deploy_action *action)
 {
-    *s = (struct deploy_state){.plan = event->plan, .began_ms = event->now_ms};
+    *s = (struct deploy){.plan = event->plan, .began_ms = event->now_ms};
     if (event->stage == STAGE_REPORT) {
-        set_outcome(s, event->outcome, &event->why);
+        set_end(s, event->end, &event->why);
         enter(s, AT_REPORT, 0, action);
         return;
     }
@@ -322,11 +304,11 @@ static void on_resume(struct deploy_state *s, const struct deploy_event *event, 
     s->live = event->stage == STAGE_LIVE;
     s->made = !s->plan.activate;
     if (s->live) {
-        set_outcome(s, OUTCOME_LIVE, NULL);
+        set_end(s, END_LIVE, NULL);
     } else {
         struct error why = {0};
         fail(&why, "E_INTERRUPTED", "the agent was stopped while this deployment ran; start it again");
-        set_outcome(s, OUTCOME_INTERRUPTED, &why);
+        set_end(s, END_INTERRUPTED, &why);
         s->started = all;
     }
     if (event->stage == STAGE_SWITCH) {
@@ -336,7 +318,7 @@ static void on_resume(struct deploy_state *s, const struct deploy_event *event, 
     enter(s, AT_REENTER, 0, action);
 }
 
-void deploy_step(const struct deploy_state *state, const struct deploy_event *event, struct deploy_state *next,
+void deploy_step(const struct deploy *state, const struct deploy_event *event, struct deploy *next,
                  struct deploy_action *action)
 {
     *next = *state;

@@ -49,17 +49,18 @@ enum deploy_event_type { EV_BEGIN, EV_RESUME, EV_OK, EV_FAILED, EV_CANCEL, EV_CO
 /* How far a deployment had come, as the journal knows it. */
 enum deploy_stage { STAGE_NONE, STAGE_RUN, STAGE_SWITCH, STAGE_LIVE, STAGE_REPORT, STAGE_COUNT };
 
-enum deploy_outcome {
-    OUTCOME_NONE,
-    OUTCOME_LIVE,
-    OUTCOME_REFUSED,
-    OUTCOME_FAILED,
-    OUTCOME_ROLLED_BACK,
-    OUTCOME_ROLLBACK_FAILED,
-    OUTCOME_CANCELLED,
-    OUTCOME_SUPERSEDED,
-    OUTCOME_INTERRUPTED,
-    OUTCOME_COUNT
+/* In the order of enum deploy_outcome (proto/event.h), behind END_NONE. */
+enum deploy_end {
+    END_NONE,
+    END_LIVE,
+    END_REFUSED,
+    END_FAILED,
+    END_ROLLED_BACK,
+    END_ROLLBACK_FAILED,
+    END_CANCELLED,
+    END_SUPERSEDED,
+    END_INTERRUPTED,
+    END_COUNT
 };
 
 /* What there is to do; fixed for the whole deployment. */
@@ -72,7 +73,7 @@ struct deploy_plan {
     uint32_t web;  /* bit per app: it has a vhost */
 };
 
-struct deploy_state {
+struct deploy {
     enum deploy_at at;
     unsigned app; /* which one, where the place is per app */
     struct deploy_plan plan;
@@ -82,7 +83,7 @@ struct deploy_state {
     bool live;        /* durable: the new release serves */
     bool cancelled;
     bool keep_new;    /* nobody knows which one is served: neither is stopped */
-    enum deploy_outcome outcome;
+    enum deploy_end end;
     int64_t began_ms; /* as the events tell */
     struct error why; /* of the outcome */
 };
@@ -92,7 +93,7 @@ struct deploy_event {
     int64_t now_ms;           /* BEGIN, RESUME: a clock that never jumps */
     struct deploy_plan plan;  /* BEGIN, RESUME */
     enum deploy_stage stage;  /* RESUME */
-    enum deploy_outcome outcome; /* RESUME with STAGE_REPORT */
+    enum deploy_end end; /* RESUME with STAGE_REPORT */
     struct error why;         /* FAILED; RESUME with STAGE_REPORT */
 };
 
@@ -105,13 +106,12 @@ struct deploy_action {
 };
 
 /* One step. *next may not alias *state. An event that does not fit the place changes nothing. */
-void deploy_step(const struct deploy_state *state, const struct deploy_event *event, struct deploy_state *next,
+void deploy_step(const struct deploy *state, const struct deploy_event *event, struct deploy *next,
                  struct deploy_action *action);
 
-bool deploy_is_over(const struct deploy_state *state);
+bool deploy_is_over(const struct deploy *state);
 /* Past this a cancel comes too late. */
-bool deploy_may_cancel(const struct deploy_state *state);
-const char *deploy_outcome_name(enum deploy_outcome outcome); /* as in proto/wire.md */
+bool deploy_may_cancel(const struct deploy *state);
 const char *deploy_at_name(enum deploy_at at);
 
 #endif

@@ -21,9 +21,9 @@ static struct deploy_event event(enum deploy_event_type type)
 }
 
 /* A state that stands at a place, reached by no particular way. */
-static struct deploy_state standing(enum deploy_at at)
+static struct deploy standing(enum deploy_at at)
 {
-    struct deploy_state s = {.at = at, .plan = full};
+    struct deploy s = {.at = at, .plan = full};
     s.made = at > AT_PREPARE;
     if (at >= AT_START && at <= AT_STOP_NEW)
         s.started = 1;
@@ -67,7 +67,7 @@ static const struct {
 
 static void check(enum deploy_at at, enum deploy_event_type type, enum deploy_at expected)
 {
-    struct deploy_state state = standing(at), next;
+    struct deploy state = standing(at), next;
     struct deploy_event e = event(type);
     struct deploy_action action;
     deploy_step(&state, &e, &next, &action);
@@ -100,11 +100,11 @@ static void takes_every_event_at_every_place_as_the_table_says(void **unused)
     }
 }
 
-static struct deploy_state run_until(struct deploy_state s, enum deploy_at stop)
+static struct deploy run_until(struct deploy s, enum deploy_at stop)
 {
     while (s.at != stop && s.at != AT_DONE) {
         struct deploy_event e = event(s.at == AT_IDLE ? EV_BEGIN : EV_OK);
-        struct deploy_state next;
+        struct deploy next;
         struct deploy_action action;
         deploy_step(&s, &e, &next, &action);
         s = next;
@@ -112,10 +112,10 @@ static struct deploy_state run_until(struct deploy_state s, enum deploy_at stop)
     return s;
 }
 
-static struct deploy_state send(struct deploy_state s, enum deploy_event_type type)
+static struct deploy send(struct deploy s, enum deploy_event_type type)
 {
     struct deploy_event e = event(type);
-    struct deploy_state next;
+    struct deploy next;
     struct deploy_action action;
     deploy_step(&s, &e, &next, &action);
     return next;
@@ -124,17 +124,17 @@ static struct deploy_state send(struct deploy_state s, enum deploy_event_type ty
 static void goes_live_when_everything_works(void **unused)
 {
     (void)unused;
-    struct deploy_state s = run_until((struct deploy_state){0}, AT_DONE);
-    assert_int_equal(s.outcome, OUTCOME_LIVE);
+    struct deploy s = run_until((struct deploy){0}, AT_DONE);
+    assert_int_equal(s.end, END_LIVE);
     assert_true(s.live);
 }
 
 static void restores_previous_release_when_nginx_does_not_confirm(void **unused)
 {
     (void)unused;
-    struct deploy_state s = run_until((struct deploy_state){0}, AT_CONFIRM);
+    struct deploy s = run_until((struct deploy){0}, AT_CONFIRM);
     s = run_until(send(s, EV_FAILED), AT_DONE);
-    assert_int_equal(s.outcome, OUTCOME_ROLLED_BACK);
+    assert_int_equal(s.end, END_ROLLED_BACK);
     assert_string_equal(s.why.code, "E_TEST");
     assert_int_equal(s.started, 0);
 }
@@ -142,38 +142,38 @@ static void restores_previous_release_when_nginx_does_not_confirm(void **unused)
 static void leaves_both_running_when_going_back_fails(void **unused)
 {
     (void)unused;
-    struct deploy_state s = run_until((struct deploy_state){0}, AT_CONFIRM);
+    struct deploy s = run_until((struct deploy){0}, AT_CONFIRM);
     s = send(send(s, EV_FAILED), EV_FAILED);
     s = run_until(s, AT_DONE);
-    assert_int_equal(s.outcome, OUTCOME_ROLLBACK_FAILED);
+    assert_int_equal(s.end, END_ROLLBACK_FAILED);
     assert_int_equal(s.started, 1);
 }
 
 static void is_cancelled_only_when_the_running_work_has_ended(void **unused)
 {
     (void)unused;
-    struct deploy_state s = send(run_until((struct deploy_state){0}, AT_BUILD), EV_CANCEL);
+    struct deploy s = send(run_until((struct deploy){0}, AT_BUILD), EV_CANCEL);
     assert_int_equal(s.at, AT_BUILD);
-    assert_int_equal(s.outcome, OUTCOME_NONE);
+    assert_int_equal(s.end, END_NONE);
     s = run_until(send(s, EV_FAILED), AT_DONE);
-    assert_int_equal(s.outcome, OUTCOME_CANCELLED);
+    assert_int_equal(s.end, END_CANCELLED);
 }
 
 static void resumes_the_same_way_every_time(void **unused)
 {
     (void)unused;
-    static const enum deploy_outcome outcome[STAGE_COUNT] = {OUTCOME_NONE, OUTCOME_INTERRUPTED, OUTCOME_INTERRUPTED,
-                                                             OUTCOME_LIVE, OUTCOME_FAILED};
+    static const enum deploy_end outcome[STAGE_COUNT] = {END_NONE, END_INTERRUPTED, END_INTERRUPTED,
+                                                             END_LIVE, END_FAILED};
     for (int stage = STAGE_RUN; stage < STAGE_COUNT; stage++) {
         struct deploy_event e = event(EV_RESUME);
         e.stage = (enum deploy_stage)stage;
-        e.outcome = OUTCOME_FAILED;
-        struct deploy_state idle = {0}, s;
+        e.end = END_FAILED;
+        struct deploy idle = {0}, s;
         struct deploy_action action;
         deploy_step(&idle, &e, &s, &action);
         assert_int_equal(action.start, stage == STAGE_REPORT ? AT_REPORT : AT_REENTER);
         s = run_until(s, AT_DONE);
-        assert_int_equal(s.outcome, outcome[stage]);
+        assert_int_equal(s.end, outcome[stage]);
         assert_int_equal(s.started, 0);
     }
 }
@@ -183,7 +183,7 @@ static void does_not_fetch_or_build_when_it_activates_a_kept_release(void **unus
     (void)unused;
     struct deploy_event e = event(EV_BEGIN);
     e.plan.activate = true;
-    struct deploy_state s = {0}, next;
+    struct deploy s = {0}, next;
     struct deploy_action action;
     deploy_step(&s, &e, &next, &action);
     while (next.at != AT_DONE) {
@@ -191,14 +191,14 @@ static void does_not_fetch_or_build_when_it_activates_a_kept_release(void **unus
         assert_int_not_equal(next.at, AT_CLEAN);
         next = send(next, EV_OK);
     }
-    assert_int_equal(next.outcome, OUTCOME_LIVE);
+    assert_int_equal(next.end, END_LIVE);
 }
 
 static void refuses_a_plan_without_apps(void **unused)
 {
     (void)unused;
     struct deploy_event e = event(EV_BEGIN);
-    struct deploy_state s = {0}, next;
+    struct deploy s = {0}, next;
     struct deploy_action action;
     e.plan.apps = 0;
     deploy_step(&s, &e, &next, &action);
@@ -225,7 +225,7 @@ static uint32_t rng(uint32_t below)
     return (uint32_t)(rng_state >> 33) % below;
 }
 
-static void work_begins(struct world *w, const struct deploy_state *s, const struct deploy_action *a)
+static void work_begins(struct world *w, const struct deploy *s, const struct deploy_action *a)
 {
     assert_false(w->box);
     w->box = true;
@@ -241,7 +241,7 @@ static void work_begins(struct world *w, const struct deploy_state *s, const str
     if (a->start == AT_SWITCH)
         w->flag |= b;
     if (a->start == AT_STOP_NEW)
-        assert_true(w->flag == 0 || !s->plan.has_old || s->outcome == OUTCOME_ROLLBACK_FAILED);
+        assert_true(w->flag == 0 || !s->plan.has_old || s->end == END_ROLLBACK_FAILED);
     if (a->start == AT_CLEAN)
         assert_false(w->live_record);
     if (a->start == AT_STOP_OLD || a->start == AT_CURRENT || a->start == AT_RETAIN)
@@ -250,7 +250,7 @@ static void work_begins(struct world *w, const struct deploy_state *s, const str
         assert_false(w->reported);
 }
 
-static void work_ends(struct world *w, const struct deploy_state *s, bool ok)
+static void work_ends(struct world *w, const struct deploy *s, bool ok)
 {
     w->box = false;
     uint32_t b = 1u << s->app;
@@ -276,17 +276,17 @@ static void work_ends(struct world *w, const struct deploy_state *s, bool ok)
     }
 }
 
-static void the_end_is_sound(const struct world *w, const struct deploy_state *s, bool stop_failed)
+static void the_end_is_sound(const struct world *w, const struct deploy *s, bool stop_failed)
 {
     assert_false(w->box);
     assert_true(w->reported);
-    assert_int_not_equal(s->outcome, OUTCOME_NONE);
-    assert_true((s->outcome == OUTCOME_LIVE) == w->live_record);
-    if (s->outcome == OUTCOME_LIVE)
+    assert_int_not_equal(s->end, END_NONE);
+    assert_true((s->end == END_LIVE) == w->live_record);
+    if (s->end == END_LIVE)
         return;
-    assert_true(w->flag == 0 || s->outcome == OUTCOME_ROLLBACK_FAILED);
+    assert_true(w->flag == 0 || s->end == END_ROLLBACK_FAILED);
     assert_true(w->running == 0 || stop_failed || s->keep_new);
-    if (s->outcome == OUTCOME_FAILED || s->outcome == OUTCOME_CANCELLED)
+    if (s->end == END_FAILED || s->end == END_CANCELLED)
         assert_true(s->why.code[0] != 0);
 }
 
@@ -302,10 +302,10 @@ static void walk(uint32_t fail_in, uint32_t crash_in)
 {
     struct deploy_plan plan = any_plan();
     struct world w = {.stage = STAGE_NONE, .complete = plan.activate};
-    struct deploy_state s = {0}, next;
+    struct deploy s = {0}, next;
     struct deploy_action a;
     struct deploy_event e = event(EV_BEGIN);
-    enum deploy_outcome reported = OUTCOME_NONE;
+    enum deploy_end reported = END_NONE;
     bool stop_failed = false;
     e.plan = plan;
     w.stage = STAGE_RUN; /* journalled when the order was accepted, before BEGIN */
@@ -322,7 +322,7 @@ static void walk(uint32_t fail_in, uint32_t crash_in)
             break;
         assert_true(w.box);
         if (s.at == AT_REPORT)
-            reported = s.outcome, w.stage = STAGE_REPORT;
+            reported = s.end, w.stage = STAGE_REPORT;
         e = event(rng(fail_in) == 0 ? EV_FAILED : rng(20) == 0 ? EV_CANCEL : EV_OK);
         if (e.type == EV_FAILED && (s.at == AT_STOP_NEW || s.at == AT_FLIP_BACK))
             stop_failed = true;
@@ -331,9 +331,9 @@ static void walk(uint32_t fail_in, uint32_t crash_in)
             e = event(EV_RESUME);
             e.plan = plan;
             e.stage = w.stage;
-            e.outcome = reported;
+            e.end = reported;
             fail(&e.why, "E_TEST", "before the crash");
-            s = (struct deploy_state){0};
+            s = (struct deploy){0};
         }
     }
     the_end_is_sound(&w, &s, stop_failed);
