@@ -103,6 +103,7 @@ struct conn {
     struct net_loop *net;
     const struct conn_events *events;
     void *ctx;
+    size_t write_limit; /* what conn_queued() may grow to */
     bool open, closing;
 };
 

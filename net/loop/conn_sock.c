@@ -407,6 +407,7 @@ struct sock *sock_new(struct net_loop *net, bool is_pipe, const struct conn_opti
         return NULL;
     s->base = (struct conn){.ops = &sock_ops, .net = net};
     s->options = with_defaults(options);
+    s->base.write_limit = s->options.write_limit;
     s->is_pipe = is_pipe;
     s->parts = 1; /* the timer */
     s->pending = s->flying = BUF(s->options.write_limit);
