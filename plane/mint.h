@@ -4,6 +4,7 @@
 #define KLY_PLANE_MINT_H
 
 #include "proto/env_doc.h"
+#include "proto/envelope.h"
 #include "proto/manifest.h"
 #include "proto/order.h"
 #include "proto/trust_doc.h"
