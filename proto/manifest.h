@@ -101,8 +101,8 @@ struct manifest {
     cJSON *tree;
 };
 
-/* E_TYPE, E_JSON, E_MEMBER, E_CRITICAL, E_SOURCE_URL, E_ENV_NAME (a name that is refused unless env.allow lists it),
- * E_EXPIRES. The text begins with the member's path. On failure nothing is owned. */
+/* E_TYPE, E_JSON, E_MEMBER, E_CRITICAL, E_SOURCE_URL, E_ENV_NAME (a name that is refused unless env.allow lists it).
+ * The text begins with the member's path. On failure nothing is owned. */
 int manifest_decode(const struct verified *v, struct manifest *out, struct error *err) KLY_MUST_USE;
 /* Appends the payload's JSON, all defaults written out; refuses what manifest_decode would. */
 int manifest_encode(const struct manifest *m, struct buf *out, struct error *err) KLY_MUST_USE;

@@ -9,7 +9,6 @@
 
 #define ID_TEXT_SIZE      21 /* "srv_" or "dep_", 16 hex, NUL */
 #define CHALLENGE_SIZE    32
-#define ORDER_MAX         (16 * 1024) /* bytes of a payload */
 
 enum order_action { ORDER_DEPLOY, ORDER_ACTIVATE, ORDER_CANCEL };
 

@@ -30,7 +30,7 @@ struct trust_doc {
 };
 
 /* E_TYPE, E_JSON, E_MEMBER, E_CRITICAL, E_UNSUPPORTED (a role of several keys, a mode other than direct), E_TRUST_ROLES (one
- * key in two roles), E_EXPIRES (expires is not after issued). On failure nothing is owned. */
+ * key in two roles). On failure nothing is owned. */
 int trust_doc_decode(const struct verified *v, struct trust_doc *out, struct error *err) KLY_MUST_USE;
 /* Appends the payload's JSON; refuses what trust_doc_decode would. */
 int trust_doc_encode(const struct trust_doc *t, struct buf *out, struct error *err) KLY_MUST_USE;

@@ -32,7 +32,7 @@ struct source_url {
     char user[65]; /* ssh; "" if none is said */
     uint16_t port; /* 0: none is said */
     bool ipv6;
-    const char *path; /* borrowed from text: what follows host and port, without the leading '/' or ':' */
+    const char *path; /* borrowed from text: what follows "host[:port]/" or, in user@host:path, "host:" */
 };
 int url_source(const char *text, struct source_url *out, struct error *err) KLY_MUST_USE; /* E_SOURCE_URL */
 
