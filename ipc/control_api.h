@@ -1,5 +1,12 @@
 /* What is said on control.sock: local root (the `klystrr` command) to the agent. One request, one or more answers.
- * Refusals are IPC_VERB_ERROR. Texts are JSON in a sealed memfd, masked. */
+ * Refusals are IPC_VERB_ERROR. Texts are JSON in a sealed memfd, masked.
+ *
+ * The status (also LINK_STATUS, where the uplink puts its own `link` in):
+ *   {"version","server","trust":N,"box_level":N,"link":{"online":bool,"text","since"},"warnings":["…"],
+ *    "projects":[{"project","live":"<release>" or "","commit","state":"idle" or a state of wire.md,"deployment","stopped":bool,
+ *                 "apps":[{"app","process","state":"running|starting|stopped|failed","slot":"blue|green","port":N,"pid":N,"text"}],
+ *                 "last":{"deployment","outcome","at","code","text"} or null}]}
+ * The releases: {"releases":[{"release","commit","state":"live|kept","deployed"}]} */
 #ifndef KLY_IPC_CONTROL_API_H
 #define KLY_IPC_CONTROL_API_H
 
