@@ -136,6 +136,18 @@ enum ipc_result ipc_send_error(int sock, uint32_t serial, const struct error *wh
     return ipc_send(sock, IPC_VERB_ERROR, serial, &body, sizeof body, NULL, 0, err);
 }
 
+void ipc_tell(int sock, uint16_t verb, uint32_t serial, const void *body, size_t size)
+{
+    enum ipc_result sent = ipc_send(sock, verb, serial, body, size, NULL, 0, NULL);
+    (void)sent;
+}
+
+void ipc_tell_error(int sock, uint32_t serial, const struct error *what)
+{
+    enum ipc_result sent = ipc_send_error(sock, serial, what, NULL);
+    (void)sent;
+}
+
 int ipc_check_error(const struct ipc_record *record, struct error *err)
 {
     if (record->head.verb != IPC_VERB_ERROR)

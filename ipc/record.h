@@ -59,6 +59,9 @@ struct ipc_error {
 };
 /* Answers with err's words. */
 enum ipc_result ipc_send_error(int sock, uint32_t serial, const struct error *what, struct error *err) KLY_MUST_USE;
+/* The same two where nothing can be done if the peer has gone: what could not be sent is lost. */
+void ipc_tell(int sock, uint16_t verb, uint32_t serial, const void *body, size_t size);
+void ipc_tell_error(int sock, uint32_t serial, const struct error *what);
 /* If the record is a refusal, puts it into err and returns -1, else 0. */
 int ipc_check_error(const struct ipc_record *record, struct error *err) KLY_MUST_USE;
 
