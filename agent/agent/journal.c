@@ -61,7 +61,7 @@ static bool live_ok(const struct journal_live *live)
 static bool project_ok(const struct journal_project *p)
 {
     const struct journal_running *r = &p->running;
-    if (!IPC_TEXT_OK(p->name) || p->release_count > JOURNAL_RELEASES_MAX || !live_ok(&p->live) || !live_ok(&r->old))
+    if (!IPC_TEXT_OK(p->name) || !IPC_TEXT_OK(p->pending) || p->release_count > JOURNAL_RELEASES_MAX || !live_ok(&p->live) || !live_ok(&r->old))
         return false;
     return r->app_count <= JOURNAL_APPS_MAX && IPC_TEXT_OK(r->deployment) && IPC_TEXT_OK(r->commit) &&
            IPC_TEXT_OK(r->release) && IPC_TEXT_OK(r->code) && IPC_TEXT_OK(r->text);
@@ -313,6 +313,21 @@ void journal_drop_release(struct journal_project *project, const char *name)
     size_t behind = (size_t)(&project->releases[project->release_count] - (gone + 1));
     memmove(gone, gone + 1, behind * sizeof *gone);
     memset(&project->releases[--project->release_count], 0, sizeof *gone);
+}
+
+static bool pair_is(const uint8_t *manifest, const uint8_t *env, const uint8_t *digest)
+{
+    return memcmp(manifest, digest, 32) == 0 || memcmp(env, digest, 32) == 0;
+}
+
+bool journal_refers(const struct journal_project *p, const uint8_t *digest)
+{
+    for (uint32_t i = 0; i < p->release_count; i++)
+        if (pair_is(p->releases[i].manifest, p->releases[i].env, digest))
+            return true;
+    return pair_is(p->manifest, p->env, digest) || pair_is(p->live.manifest, p->live.env, digest) ||
+           pair_is(p->running.manifest, p->running.env, digest) ||
+           pair_is(p->running.old.manifest, p->running.old.env, digest);
 }
 
 const struct journal_app *journal_live_app(const struct journal_live *live, const char *name)

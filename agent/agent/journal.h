@@ -63,6 +63,7 @@ struct journal_project {
     uint8_t manifest[32], env[32]; /* digests of the highest versions; env also after a restart */
     struct journal_live live;
     struct journal_running running;
+    char pending[24]; /* an accepted deployment that waits for the running one, or "" */
     uint32_t release_count;
     uint32_t pad;
     struct journal_release releases[JOURNAL_RELEASES_MAX]; /* oldest first */
@@ -98,6 +99,8 @@ struct journal_release *journal_release(struct journal_project *project, const c
 /* Adds at the end; false if there is no room. */
 bool journal_add_release(struct journal_project *project, const struct journal_release *release);
 void journal_drop_release(struct journal_project *project, const char *name);
+/* Is this manifest (env) still needed: the newest, a kept release's, the live or the running one's? */
+bool journal_refers(const struct journal_project *project, const uint8_t *digest);
 const struct journal_app *journal_live_app(const struct journal_live *live, const char *name);
 
 #endif
