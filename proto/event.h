@@ -7,7 +7,8 @@
 #include "proto/order.h"
 
 #define EVENT_MAX      8192 /* bytes of a line, its '\n' included */
-#define EVENT_TEXT_MAX 1024 /* bytes of `text` */
+#define EVENT_TEXT_MAX 4096 /* bytes of `text` that are read */
+#define EVENT_TEXT_CUT 1024 /* bytes of `text` that are written */
 #define EVENT_CODE_MAX 39
 
 enum event_kind { EVENT_STATE, EVENT_RESULT, EVENT_REFUSED, EVENT_APP, EVENT_HOST };
