@@ -142,8 +142,9 @@ uint64_t stream_welcome_from(uint64_t durable, uint64_t base, uint64_t *gap);
 int stream_accept(struct stream_in *in, uint64_t offset, uint32_t size, bool final, struct stream_accept *out, struct error *err) KLY_MUST_USE;
 /* All accepted bytes before offset are durable; closed: the end too (only once offset is the end). */
 void stream_durable(struct stream_in *in, uint64_t offset, bool closed);
-/* Appending failed and what was accepted but is not durable was dropped. true: an ack will send the sender back. false:
- * only the end was lost, which no ack can say: end the connection, and the next one will bring it. */
+/* Appending failed and what was accepted but is not durable was dropped. true: send the acks that are due now, before the
+ * next message is accepted; they send the sender back. false: only the end was lost, which no ack can say: end the
+ * connection, and the next one will bring it. */
 bool stream_dropped(struct stream_in *in) KLY_MUST_USE;
 /* True if an ack is to be sent now, and *offset says which; it counts as sent. Call until false. */
 bool stream_ack_due(struct stream_in *in, uint64_t *offset);
