@@ -18,9 +18,14 @@ static int trouble(struct error *err, const char *what)
     return fail_errno(err, "E_BOX_DROP", errno, "%s could not be set", what);
 }
 
+/* Only ever down: raising a limit may need a capability that a container's root lacks. */
 static int limit(int resource, rlim_t value)
 {
-    struct rlimit to = {value, value};
+    struct rlimit now;
+    if (getrlimit((__rlimit_resource_t)resource, &now) < 0)
+        return -1;
+    rlim_t most = value < now.rlim_max ? value : now.rlim_max;
+    struct rlimit to = {most, most};
     return setrlimit((__rlimit_resource_t)resource, &to);
 }
 

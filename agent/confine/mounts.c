@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,9 @@
 #include "agent/confine/drop.h"
 #include "ipc/layout.h"
 
-#define BASE KLY_RUN_BOX
+#define BASE   KLY_RUN_BOX
+#define DATA   (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+#define SYSTEM (DATA | MOUNT_ATTR_RDONLY)
 
 static int trouble(struct error *err, const char *path)
 {
@@ -61,12 +64,15 @@ static int open_path(const char *path)
     return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
 }
 
+/* The flags hold for what is mounted below, too. */
 static int bind_fd(int source, const char *to, unsigned long flags, struct error *err)
 {
     char from[32], at[PLAN_PATH + sizeof BASE];
+    struct mount_attr attributes = {.attr_set = flags};
     snprintf(from, sizeof from, "/proc/self/fd/%d", source);
     snprintf(at, sizeof at, BASE "%s", to);
-    if (mount(from, at, NULL, MS_BIND | MS_REC, NULL) < 0 || mount(NULL, at, NULL, MS_BIND | MS_REMOUNT | flags, NULL) < 0)
+    if (mount(from, at, NULL, MS_BIND | MS_REC, NULL) < 0 ||
+        syscall(SYS_mount_setattr, AT_FDCWD, at, AT_RECURSIVE, &attributes, sizeof attributes) < 0)
         return trouble(err, to);
     return 0;
 }
@@ -90,14 +96,14 @@ static int bind_path(const char *from, const char *to, unsigned long flags, bool
 static int system_folders(struct error *err)
 {
     static const char *const links[] = {"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
-    if (bind_path("/usr", "/usr", MS_RDONLY | MS_NODEV, false, true, err) < 0)
+    if (bind_path("/usr", "/usr", SYSTEM, false, true, err) < 0)
         return -1;
     for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
         char target[64], at[64];
         ssize_t n = readlink(links[i], target, sizeof target - 1);
         snprintf(at, sizeof at, BASE "%s", links[i]);
         if (n < 0) {
-            if (bind_path(links[i], links[i], MS_RDONLY | MS_NODEV, true, true, err) < 0)
+            if (bind_path(links[i], links[i], SYSTEM, true, true, err) < 0)
                 return -1;
             continue;
         }
@@ -119,7 +125,7 @@ static int system_files(struct error *err)
     char path[64];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "/etc/%s", names[i]);
-        if (bind_path(path, path, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, true, true, err) < 0)
+        if (bind_path(path, path, SYSTEM | MOUNT_ATTR_NOEXEC, true, true, err) < 0)
             return -1;
     }
     return 0;
@@ -142,7 +148,7 @@ static int devices(struct error *err)
     if (make_folders("/dev", err) < 0 || tmpfs("/dev/shm", "size=256m,mode=1777", 0, err) < 0)
         return -1;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (bind_path(names[i], names[i], MS_NOSUID | MS_NOEXEC, false, true, err) < 0)
+        if (bind_path(names[i], names[i], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, false, true, err) < 0)
             return -1;
     for (size_t i = 0; i < sizeof links / sizeof *links; i++)
         if (symlink(links[i][0], links[i][1]) < 0)
@@ -174,7 +180,7 @@ static int own_tmp(const struct plan *plan, struct error *err)
         return tmpfs("/tmp", "size=64m,mode=1777", 0, err);
     char path[PLAN_PATH + 8];
     tmp_path(plan, path);
-    return bind_path(path, "/tmp", MS_NOSUID | MS_NODEV, false, false, err);
+    return bind_path(path, "/tmp", DATA, false, false, err);
 }
 
 static int plan_folders(const struct plan *plan, struct error *err)
@@ -184,14 +190,14 @@ static int plan_folders(const struct plan *plan, struct error *err)
         const struct folder *folder = &plan->profile->folders[i];
         plan_path(plan, folder->from, from);
         plan_path(plan, folder->to != NULL ? folder->to : folder->from, to);
-        if (bind_path(from, to, MS_NOSUID | MS_NODEV, false, false, err) < 0)
+        if (bind_path(from, to, DATA, false, false, err) < 0)
             return -1;
     }
-    if (plan->node[0] != 0 && bind_path(plan->node, plan->node, MS_RDONLY | MS_NOSUID | MS_NODEV, false, false, err) < 0)
+    if (plan->node[0] != 0 && bind_path(plan->node, plan->node, SYSTEM, false, false, err) < 0)
         return -1;
-    if (plan->profile->program != NULL && bind_path(KLY_LIBEXEC, KLY_LIBEXEC, MS_RDONLY | MS_NOSUID | MS_NODEV, false, true, err) < 0)
+    if (plan->profile->program != NULL && bind_path(KLY_LIBEXEC, KLY_LIBEXEC, SYSTEM, false, true, err) < 0)
         return -1;
-    return plan->profile->shows_pm2 ? bind_path(KLY_PM2, KLY_PM2, MS_RDONLY | MS_NOSUID | MS_NODEV, true, true, err) : 0;
+    return plan->profile->shows_pm2 ? bind_path(KLY_PM2, KLY_PM2, SYSTEM, true, true, err) : 0;
 }
 
 static int home(const struct plan *plan, struct error *err)
