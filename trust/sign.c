@@ -1,16 +1,20 @@
 #include "trust/sign.h"
 
-#include <string.h>
-
 #include "trust/digest.h"
 #include "trust/pae.h"
 
+static int check_type(enum document_type type, struct error *err)
+{
+    if (document_payload_type(type)[0] == '\0')
+        return fail(err, "E_TYPE", "unknown kind of document (%d)", (int)type);
+    return 0;
+}
+
 static int digest_to_sign(enum document_type type, struct bytes payload, uint8_t *digest, struct error *err)
 {
-    const char *name = document_payload_type(type);
-    if (name == NULL)
-        return fail(err, "E_TYPE", "unknown kind of document (%d)", (int)type);
-    return pae_digest(name, payload, digest, err);
+    if (check_type(type, err) < 0)
+        return -1;
+    return pae_digest(document_payload_type(type), payload, digest, err);
 }
 
 int sign_payload(const struct p256_key *key, enum document_type type, struct bytes payload,
@@ -39,10 +43,9 @@ int sign_document(const struct p256_key *const *keys, size_t count, enum documen
 
 int sign_preimage(enum document_type type, struct bytes payload, struct buf *out, struct error *err)
 {
-    const char *name = document_payload_type(type);
-    if (name == NULL)
-        return fail(err, "E_TYPE", "unknown kind of document (%d)", (int)type);
-    return pae_encode(name, payload, out, err);
+    if (check_type(type, err) < 0)
+        return -1;
+    return pae_encode(document_payload_type(type), payload, out, err);
 }
 
 int sign_import(const uint8_t *point, enum document_type type, struct bytes payload, struct bytes der,
