@@ -26,7 +26,7 @@ ALWAYS = {"libc", "libm", "libpthread", "libdl", "librt", "ld-linux-x86-64", "ld
 
 def needed(path):
     out = subprocess.run(["readelf", "-d", path], capture_output=True, text=True, check=True).stdout
-    return {re.sub(r"[-.]?\d*\.so.*$", "", n) for n in re.findall(r"\(NEEDED\).*\[(.+?)\]", out)}
+    return {re.sub(r"\.so\b.*$", "", n) for n in re.findall(r"\(NEEDED\).*\[(.+?)\]", out)}
 
 
 def main():
