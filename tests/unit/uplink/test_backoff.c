@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "agent/uplink/backoff.h"
+
+#include <cmocka.h> /* last: it defines fail() */
 
 /* xorshift64*: the same numbers on every run. */
 static uint64_t next_random(uint64_t *state)
