@@ -15,7 +15,7 @@ host_new() {
 host_boot() {
   host_flags='--mount --pid --ipc --uts'
   [ ! -e "$1/own-net" ] || host_flags="$host_flags --net"
-  # shellcheck disable=SC2086
+  # shellcheck disable=SC2086,SC2016
   setsid unshare $host_flags --fork --kill-child --propagation private sh -ec '
     dir=$1
     mount -t overlay overlay -o "lowerdir=/,upperdir=$dir/upper,workdir=$dir/work" "$dir/root"
@@ -55,6 +55,7 @@ while True:
 host_run() {
   host_dir=$1
   shift
+  # shellcheck disable=SC2086
   nsenter -t "$(cat "$host_dir/init")" -m -p -i -u -n -r -w -- env -i HOME=/root LC_ALL=C.UTF-8 \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ${HOST_ENV:-} "$@"
 }
