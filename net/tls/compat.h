@@ -15,6 +15,12 @@
 
 #include "base/error.h"
 
+#if MBEDTLS_VERSION_MAJOR >= 3
+#define TLS_BAD_CERTIFICATE MBEDTLS_ERR_SSL_BAD_CERTIFICATE
+#else
+#define TLS_BAD_CERTIFICATE MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE
+#endif
+
 /* mbedTLS's f_rng, over getrandom(2). state is not used. */
 int tls_random(void *state, unsigned char *out, size_t size);
 

@@ -119,6 +119,8 @@ static int fail_tls(struct tls *t, int number, struct error *err)
     switch (number) {
     case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
         return fail_verify(mbedtls_ssl_get_verify_result(&t->ssl), t->host, err);
+    case TLS_BAD_CERTIFICATE: /* also: made for another use */
+        return fail(err, "E_TLS_CA", "the peer's certificate cannot be taken (is it one for this use?)");
     case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
         return fail(err, "E_TLS_REFUSED", "the peer refused: %s (alert %d)", alert_name(t->ssl.in_msg[1]), t->ssl.in_msg[1]);
     case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE:
