@@ -42,6 +42,14 @@ static int send_start(int conn, const struct box_request *r, struct error *err)
     return 0;
 }
 
+static void close_given(const struct box_request *r)
+{
+    if (r->give && r->out >= 0)
+        close(r->out);
+    if (r->give && r->err >= 0 && r->err != r->out)
+        close(r->err);
+}
+
 static int gone(struct error *err)
 {
     return fail(err, "E_BOX_GONE", "the box service ended unexpectedly; nothing of the box runs any more");
@@ -168,6 +176,7 @@ int box_run(const struct box_request *r, int cancel, struct box_ended *out, stru
     *out = (struct box_ended){0};
     AUTO_CLOSE int conn = sock_connect(BOX_SOCKET, err);
     int rc = conn >= 0 ? send_start(conn, r, err) : -1;
+    close_given(r);
     if (rc < 0) {
         close_taps(r);
         return fail_in(err, "a box could not be asked for");
@@ -187,14 +196,16 @@ int box_open(const struct box_request *r, struct error *err)
     AUTO_CLOSE int conn = sock_connect(BOX_SOCKET, err);
     struct box_ended ended = {0};
     bool started = false;
-    if (conn < 0 || send_start(conn, r, err) < 0)
+    int rc = conn >= 0 ? send_start(conn, r, err) : -1;
+    close_given(r);
+    if (rc < 0)
         return fail_in(err, "a box could not be asked for");
     struct pollfd wait = {conn, POLLIN, 0};
     while (!started) {
         int n = poll(&wait, 1, GRACE_MS);
         if (n < 0 && errno == EINTR)
             continue;
-        int rc = n > 0 ? take_record(conn, &ended, &started, err) : gone(err);
+        rc = n > 0 ? take_record(conn, &ended, &started, err) : gone(err);
         if (rc != 0)
             return rc > 0 ? gone(err) : -1;
     }

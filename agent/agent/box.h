@@ -5,6 +5,8 @@
 #ifndef KLY_AGENT_BOX_H
 #define KLY_AGENT_BOX_H
 
+#include <stdbool.h>
+
 #include "ipc/box_api.h"
 
 #define BOX_TAIL 4096
@@ -22,6 +24,7 @@ struct box_request {
     const char *cwd; /* NULL: "." */
     const char *const *argv, *const *envp; /* envp NULL: empty */
     int in, out, err;      /* borrowed; -1: /dev/null */
+    bool give;             /* out and err are taken: closed once passed, so that their readers see the end */
     int extra[2];          /* start.extra_fds of them; borrowed */
     struct box_tap *taps[2]; /* or NULL */
 };

