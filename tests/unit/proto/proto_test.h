@@ -124,4 +124,16 @@ static inline char *letters(size_t n, char letter)
     return out;
 }
 
+/* Texts that samples are made of. */
+#define SERVER     "srv_0123456789abcdef"
+#define SERVER_2   "srv_fedcba9876543210"
+#define DEPLOYMENT "dep_0123456789abcdef"
+#define COMMIT     "0123456789abcdef0123456789abcdef01234567"
+#define RELEASE    "12-0123456789ab"
+#define DIGEST     "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define BYTES_32   "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define BYTES_64   "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw=="
+#define ZEROS_63   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define POINT(x)   "B" x ZEROS_63 "=" /* base64 of 65 bytes, the first 4; x: one letter, A to P */
+
 #endif
