@@ -4,8 +4,12 @@
 
 void stream_in_init(struct stream_in *in, uint64_t durable, bool closed)
 {
-    *in = (struct stream_in){.end = durable, .durable = durable, .told = durable, .closed = closed,
-                             .closed_durable = closed, .closed_told = closed};
+    *in = (struct stream_in){.end = durable,
+                             .durable = durable,
+                             .told = durable,
+                             .closed = closed,
+                             .closed_durable = closed,
+                             .closed_told = closed};
 }
 
 uint64_t stream_welcome_from(uint64_t durable, uint64_t base, uint64_t *gap)
@@ -20,7 +24,8 @@ static bool contradicts_end(const struct stream_in *in, uint64_t last, bool fina
     return (in->closed && (last > in->end || (final && last != in->end))) || (final && last < in->end);
 }
 
-int stream_accept(struct stream_in *in, uint64_t offset, uint32_t size, bool final, struct stream_accept *out, struct error *err)
+int stream_accept(struct stream_in *in, uint64_t offset, uint32_t size, bool final, struct stream_accept *out,
+                  struct error *err)
 {
     *out = (struct stream_accept){0};
     if (size > STREAM_CHUNK_MAX || (size == 0 && !final))
@@ -42,7 +47,8 @@ int stream_accept(struct stream_in *in, uint64_t offset, uint32_t size, bool fin
             in->closed_told = false;
         return 0;
     }
-    *out = (struct stream_accept){.skip = (uint32_t)(in->end - offset), .size = (uint32_t)(last - in->end), .close = close};
+    *out = (struct stream_accept){
+        .skip = (uint32_t)(in->end - offset), .size = (uint32_t)(last - in->end), .close = close};
     in->end = last;
     in->closed = in->closed || close;
     in->behind = false;
@@ -105,8 +111,8 @@ static size_t place(const struct stream_receiver *r, const char *name)
     return free_place;
 }
 
-int stream_receiver_open(struct stream_receiver *r, uint32_t handle, const char *name, uint64_t from, uint64_t durable,
-                         bool closed, struct error *err)
+int stream_receiver_open(struct stream_receiver *r, uint32_t handle, const char *name, uint64_t from,
+                         uint64_t durable, bool closed, struct error *err)
 {
     if (!stream_name_ok(name))
         return fail(err, "E_STREAM_NAME", "'%.40s' is no stream: it must be events or log/<deployment>", name);

@@ -9,7 +9,8 @@ bool stream_name_ok(const char *name)
     static const char log[] = "log/";
     if (strcmp(name, STREAM_EVENTS) == 0)
         return true;
-    return strlen(name) <= STREAM_NAME_MAX && strncmp(name, log, strlen(log)) == 0 && name_is_deployment(name + strlen(log));
+    return strlen(name) <= STREAM_NAME_MAX && strncmp(name, log, strlen(log)) == 0 &&
+           name_is_deployment(name + strlen(log));
 }
 
 void stream_sender_init(struct stream_sender *s)
@@ -45,13 +46,14 @@ uint64_t stream_unacked(const struct stream_sender *s)
     return sum;
 }
 
-int stream_add(struct stream_sender *s, const char *name, uint64_t base, uint64_t end, bool closed, struct error *err)
+int stream_add(struct stream_sender *s, const char *name, uint64_t base, uint64_t end, bool closed,
+               struct error *err)
 {
     if (!stream_name_ok(name))
         return fail(err, "E_STREAM_NAME", "'%.40s' is no stream: it must be events or log/<deployment>", name);
     if (base > end || end > STREAM_OFFSET_MAX)
-        return fail(err, "E_STREAM_OFFSET", "stream %s cannot reach from %llu to %llu", name, (unsigned long long)base,
-                    (unsigned long long)end);
+        return fail(err, "E_STREAM_OFFSET", "stream %s cannot reach from %llu to %llu", name,
+                    (unsigned long long)base, (unsigned long long)end);
     if (named(s, name) != NULL)
         return fail(err, "E_STREAM_EXISTS", "stream %s is there already", name);
     for (size_t i = 0; i < STREAM_LIVE_MAX; i++) {
@@ -78,8 +80,8 @@ int stream_grown(struct stream_sender *s, const char *name, uint64_t end, struct
     if (o->closed && end != o->end)
         return fail(err, "E_STREAM_CLOSED", "stream %s ended at %llu", name, (unsigned long long)o->end);
     if (end < o->end || end > STREAM_OFFSET_MAX)
-        return fail(err, "E_STREAM_OFFSET", "stream %s cannot go from %llu to %llu", name, (unsigned long long)o->end,
-                    (unsigned long long)end);
+        return fail(err, "E_STREAM_OFFSET", "stream %s cannot go from %llu to %llu", name,
+                    (unsigned long long)o->end, (unsigned long long)end);
     o->end = end;
     return 0;
 }
@@ -98,8 +100,8 @@ int stream_trimmed(struct stream_sender *s, const char *name, uint64_t base, str
     if (o == NULL)
         return unknown(name, err);
     if (base < o->base || base > o->acked)
-        return fail(err, "E_STREAM_OFFSET", "stream %s: bytes up to %llu cannot go, acknowledged are %llu", name,
-                    (unsigned long long)base, (unsigned long long)o->acked);
+        return fail(err, "E_STREAM_OFFSET", "stream %s: bytes up to %llu cannot go, acknowledged are %llu",
+                    name, (unsigned long long)base, (unsigned long long)o->acked);
     o->base = base;
     return 0;
 }
@@ -169,7 +171,7 @@ enum stream_heard stream_acked(struct stream_sender *s, const char *name, uint64
         return STREAM_KNOWN;
     if (offset < o->base || offset > o->end)
         return lose(o);
-    /* Acks only rise. One that does not, while later bytes are on their way, says that the other side is behind. */
+    /* Acks only rise. One that does not, while later bytes are on their way: the other side is behind. */
     if (offset < o->acked || (offset == o->acked && o->sent > offset)) {
         go_to(o, offset);
         return STREAM_BACK;
@@ -227,11 +229,11 @@ struct stream_next stream_next(struct stream_sender *s)
     uint64_t size = o->end - o->sent;
     if (size > STREAM_CHUNK_MAX)
         size = STREAM_CHUNK_MAX;
-    /* Whole chunks or nothing: a window that opens by a few bytes is not worth a message, and who comes first waits. */
+    /* Whole chunks or nothing: a few bytes are not worth a message, and who comes first waits. */
     if (stream_unacked(s) + size > STREAM_WINDOW_MAX)
         return idle;
-    struct stream_next next = {.todo = STREAM_DATA, .name = o->name, .handle = o->handle, .offset = o->sent,
-                               .size = (uint32_t)size};
+    struct stream_next next = {
+        .todo = STREAM_DATA, .name = o->name, .handle = o->handle, .offset = o->sent, .size = (uint32_t)size};
     o->sent += size;
     next.final = size == 0;
     o->final_sent = next.final;

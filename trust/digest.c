@@ -61,7 +61,8 @@ static const uint8_t *not_null(struct bytes b)
 int digest_hmac(struct bytes key, struct bytes message, uint8_t *out, struct error *err)
 {
     const mbedtls_md_info_t *sha = mbedtls_md_info_from_type(MBEDTLS_MD_SHA256);
-    return check(mbedtls_md_hmac(sha, not_null(key), key.size, not_null(message), message.size, out), "HMAC-SHA256", err);
+    return check(mbedtls_md_hmac(sha, not_null(key), key.size, not_null(message), message.size, out),
+                 "HMAC-SHA256", err);
 }
 
 int hkdf_extract(struct bytes salt, struct bytes secret, uint8_t *prk, struct error *err)
@@ -77,5 +78,6 @@ int hkdf_expand(const uint8_t *prk, struct bytes info, uint8_t *out, size_t size
     if (size > (size_t)255 * DIGEST_SIZE)
         return fail(err, "E_TOO_LARGE", "HKDF gives at most %d bytes, not %zu", 255 * DIGEST_SIZE, size);
     const mbedtls_md_info_t *sha = mbedtls_md_info_from_type(MBEDTLS_MD_SHA256);
-    return check(mbedtls_hkdf_expand(sha, prk, DIGEST_SIZE, not_null(info), info.size, out, size), "HKDF-SHA256", err);
+    return check(mbedtls_hkdf_expand(sha, prk, DIGEST_SIZE, not_null(info), info.size, out, size),
+                 "HKDF-SHA256", err);
 }

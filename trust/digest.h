@@ -29,6 +29,7 @@ int digest_hmac(struct bytes key, struct bytes message, uint8_t *out, struct err
 /* HKDF's two steps. An empty salt is DIGEST_SIZE zeros, as RFC 5869 says. out of extract: DIGEST_SIZE bytes;
  * prk has DIGEST_SIZE bytes; size of expand is at most 255 * DIGEST_SIZE (E_TOO_LARGE). E_CRYPTO. */
 int hkdf_extract(struct bytes salt, struct bytes secret, uint8_t *prk, struct error *err) KLY_MUST_USE;
-int hkdf_expand(const uint8_t *prk, struct bytes info, uint8_t *out, size_t size, struct error *err) KLY_MUST_USE;
+int hkdf_expand(const uint8_t *prk, struct bytes info, uint8_t *out, size_t size,
+                struct error *err) KLY_MUST_USE;
 
 #endif

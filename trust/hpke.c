@@ -22,8 +22,8 @@ static int labeled(struct buf *out, struct bytes suite, const char *label, struc
     return buf_add(out, tail.data, tail.size, err);
 }
 
-static int labeled_extract(struct bytes salt, struct bytes suite, const char *label, struct bytes secret, uint8_t *prk,
-                           struct error *err)
+static int labeled_extract(struct bytes salt, struct bytes suite, const char *label, struct bytes secret,
+                           uint8_t *prk, struct error *err)
 {
     AUTO_WIPE struct buf input = BUF(LABELED_MAX);
     if (labeled(&input, suite, label, secret, err) < 0)
@@ -31,8 +31,8 @@ static int labeled_extract(struct bytes salt, struct bytes suite, const char *la
     return hkdf_extract(salt, buf_view(&input), prk, err);
 }
 
-static int labeled_expand(const uint8_t *prk, struct bytes suite, const char *label, struct bytes info, uint8_t *out,
-                          uint8_t size, struct error *err)
+static int labeled_expand(const uint8_t *prk, struct bytes suite, const char *label, struct bytes info,
+                          uint8_t *out, uint8_t size, struct error *err)
 {
     AUTO_BUF struct buf input = BUF(LABELED_MAX);
     const uint8_t length[2] = {0, size};
@@ -42,14 +42,16 @@ static int labeled_expand(const uint8_t *prk, struct bytes suite, const char *la
 }
 
 /* DHKEM's ExtractAndExpand (4.1). */
-static int shared_secret(const uint8_t *dh, const uint8_t *enc, const uint8_t *recipient, uint8_t *out, struct error *err)
+static int shared_secret(const uint8_t *dh, const uint8_t *enc, const uint8_t *recipient, uint8_t *out,
+                         struct error *err)
 {
     uint8_t context[HPKE_ENC_SIZE + P256_POINT_SIZE], prk[DIGEST_SIZE];
     memcpy(context, enc, HPKE_ENC_SIZE);
     memcpy(context + HPKE_ENC_SIZE, recipient, P256_POINT_SIZE);
     int rc = labeled_extract(nothing, kem_suite, "eae_prk", (struct bytes){dh, P256_SCALAR_SIZE}, prk, err);
     if (rc == 0)
-        rc = labeled_expand(prk, kem_suite, "shared_secret", (struct bytes){context, sizeof context}, out, DIGEST_SIZE, err);
+        rc = labeled_expand(prk, kem_suite, "shared_secret", (struct bytes){context, sizeof context}, out,
+                            DIGEST_SIZE, err);
     wipe(prk, sizeof prk);
     return rc;
 }
@@ -99,13 +101,14 @@ int hpke_context_sender(struct hpke_context *c, const struct p256_key *ephemeral
     return agree(c, ephemeral, recipient, ephemeral->point, recipient, info, err);
 }
 
-int hpke_context_receiver(struct hpke_context *c, const struct p256_key *key, const uint8_t *enc, struct bytes info,
-                          struct error *err)
+int hpke_context_receiver(struct hpke_context *c, const struct p256_key *key, const uint8_t *enc,
+                          struct bytes info, struct error *err)
 {
     return agree(c, key, enc, enc, key->point, info, err);
 }
 
-static int gcm_begin(mbedtls_gcm_context *gcm, const struct hpke_context *c, uint64_t sequence, uint8_t *nonce, struct error *err)
+static int gcm_begin(mbedtls_gcm_context *gcm, const struct hpke_context *c, uint64_t sequence, uint8_t *nonce,
+                     struct error *err)
 {
     memcpy(nonce, c->base_nonce, HPKE_NONCE_SIZE);
     for (size_t i = 0; i < 8; i++)
@@ -119,15 +122,16 @@ int hpke_context_seal(const struct hpke_context *c, uint64_t sequence, struct by
                       struct buf *ct, struct error *err)
 {
     if (plain.size > HPKE_PLAIN_MAX)
-        return fail(err, "E_TOO_LARGE", "a sealed message has at most %d bytes, not %zu", HPKE_PLAIN_MAX, plain.size);
+        return fail(err, "E_TOO_LARGE", "a sealed message has at most %d bytes, not %zu", HPKE_PLAIN_MAX,
+                    plain.size);
     if (buf_reserve(ct, plain.size + HPKE_TAG_SIZE, err) < 0)
         return -1;
     mbedtls_gcm_context gcm;
     uint8_t nonce[HPKE_NONCE_SIZE], *out = ct->data + ct->size;
     int rc = gcm_begin(&gcm, c, sequence, nonce, err);
     if (rc == 0) {
-        rc = mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, plain.size, nonce, sizeof nonce, aad.data, aad.size,
-                                       plain.data, out, HPKE_TAG_SIZE, out + plain.size);
+        rc = mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, plain.size, nonce, sizeof nonce, aad.data,
+                                       aad.size, plain.data, out, HPKE_TAG_SIZE, out + plain.size);
         if (rc != 0)
             rc = fail(err, "E_CRYPTO", "AES-128-GCM failed (mbedTLS -0x%04x)", (unsigned)-rc);
     }
@@ -176,8 +180,8 @@ int hpke_seal(const uint8_t *recipient, struct bytes info, struct bytes aad, str
     return 0;
 }
 
-int hpke_open(const struct p256_key *key, const uint8_t *enc, struct bytes info, struct bytes aad, struct bytes ct,
-              struct buf *plain, struct error *err)
+int hpke_open(const struct p256_key *key, const uint8_t *enc, struct bytes info, struct bytes aad,
+              struct bytes ct, struct buf *plain, struct error *err)
 {
     AUTO_HPKE struct hpke_context c = {0};
     if (hpke_context_receiver(&c, key, enc, info, err) < 0)

@@ -13,9 +13,9 @@
  * HPKE_TAG_SIZE bytes to ct. E_KEY, E_TOO_LARGE, E_RANDOM, E_CRYPTO. */
 int hpke_seal(const uint8_t *recipient, struct bytes info, struct bytes aad, struct bytes plain, uint8_t *enc,
               struct buf *ct, struct error *err) KLY_MUST_USE;
-/* Decrypts; appends to plain (give an AUTO_WIPE one). On any failure plain is as before. E_KEY for an enc that is no
- * point, E_SEAL for a message that is not for this key or info, or was changed. */
-int hpke_open(const struct p256_key *key, const uint8_t *enc, struct bytes info, struct bytes aad, struct bytes ct,
-              struct buf *plain, struct error *err) KLY_MUST_USE;
+/* Decrypts; appends to plain (give an AUTO_WIPE one). On any failure plain is as before. E_KEY for an enc that
+ * is no point, E_SEAL for a message that is not for this key or info, or was changed. */
+int hpke_open(const struct p256_key *key, const uint8_t *enc, struct bytes info, struct bytes aad,
+              struct bytes ct, struct buf *plain, struct error *err) KLY_MUST_USE;
 
 #endif

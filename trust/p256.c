@@ -65,7 +65,8 @@ static int load_scalar(struct curve *c, const uint8_t *scalar, struct error *err
 static int store_point(const struct curve *c, uint8_t *out, struct error *err)
 {
     size_t size = 0;
-    int rc = mbedtls_ecp_point_write_binary(&c->group, &c->point, MBEDTLS_ECP_PF_UNCOMPRESSED, &size, out, P256_POINT_SIZE);
+    int rc = mbedtls_ecp_point_write_binary(&c->group, &c->point, MBEDTLS_ECP_PF_UNCOMPRESSED, &size, out,
+                                            P256_POINT_SIZE);
     if (rc != 0 || size != P256_POINT_SIZE)
         return broken(rc, "writing a point", err);
     return 0;

@@ -23,8 +23,8 @@ void p256_wipe(struct p256_key *key);
 int p256_generate(struct p256_key *key, struct error *err) KLY_MUST_USE;
 /* Takes a scalar of 1 to n-1, computes the point. E_KEY. */
 int p256_from_scalar(const uint8_t *scalar, struct p256_key *key, struct error *err) KLY_MUST_USE;
-/* Reads a PEM file's bytes: PKCS#8 ("PRIVATE KEY") or SEC1 ("EC PRIVATE KEY"), not encrypted, P-256. The public point
- * is computed, never believed. E_KEY. */
+/* Reads a PEM file's bytes: PKCS#8 ("PRIVATE KEY") or SEC1 ("EC PRIVATE KEY"), not encrypted, P-256. The public
+ * point is computed, never believed. E_KEY. */
 int p256_read_pem(struct bytes pem, struct p256_key *key, struct error *err) KLY_MUST_USE;
 /* Appends PKCS#8 PEM, as openssl writes it. Give a buffer that wipes itself (AUTO_WIPE). */
 int p256_write_pem(const struct p256_key *key, struct buf *out, struct error *err) KLY_MUST_USE;
@@ -37,17 +37,21 @@ int p256_read_public_pem(struct bytes pem, uint8_t *point, struct error *err) KL
 /* SHA-256 of the DER SubjectPublicKeyInfo; out takes P256_KEYID_SIZE bytes. E_CRYPTO. */
 int p256_keyid(const uint8_t *point, uint8_t *out, struct error *err) KLY_MUST_USE;
 
-/* sig takes P256_SIG_SIZE bytes. Deterministic (RFC 6979): the same message gives the same signature. E_CRYPTO. */
+/* Fills P256_SIG_SIZE bytes. Deterministic (RFC 6979): the same message gives the same signature. E_CRYPTO. */
 int p256_sign(const struct p256_key *key, struct bytes message, uint8_t *sig, struct error *err) KLY_MUST_USE;
-int p256_sign_digest(const struct p256_key *key, const uint8_t *digest, uint8_t *sig, struct error *err) KLY_MUST_USE;
-/* 0 if sig (exactly P256_SIG_SIZE bytes, r and s in 1 to n-1) is this key's signature over the message; else E_SIG, and
- * E_KEY for a point that is none. High s is accepted: a signature is no identity. */
+int p256_sign_digest(const struct p256_key *key, const uint8_t *digest, uint8_t *sig,
+                     struct error *err) KLY_MUST_USE;
+/* 0 if sig (exactly P256_SIG_SIZE bytes, r and s in 1 to n-1) is this key's signature over the message; else
+ * E_SIG, and E_KEY for a point that is none. High s is accepted: a signature is no identity. */
 int p256_verify(const uint8_t *point, struct bytes message, struct bytes sig, struct error *err) KLY_MUST_USE;
-int p256_verify_digest(const uint8_t *point, const uint8_t *digest, struct bytes sig, struct error *err) KLY_MUST_USE;
-/* For the owner's signing tool alone: DER SEQUENCE{r, s}, strictly encoded, from openssl, a KMS or a token. E_SIG. */
+int p256_verify_digest(const uint8_t *point, const uint8_t *digest, struct bytes sig,
+                       struct error *err) KLY_MUST_USE;
+/* For the owner's signing tool alone: DER SEQUENCE{r, s}, strictly encoded, from openssl, a KMS or a token.
+ * E_SIG. */
 int p256_sig_from_der(struct bytes der, uint8_t *sig, struct error *err) KLY_MUST_USE;
 
-/* The x coordinate of key times point; shared takes 32 bytes, is a secret. Checks the point. E_KEY, E_CRYPTO. */
-int p256_ecdh(const struct p256_key *key, const uint8_t *point, uint8_t *shared, struct error *err) KLY_MUST_USE;
+/* The x coordinate of key times point: 32 bytes, secret. Checks the point. E_KEY, E_CRYPTO. */
+int p256_ecdh(const struct p256_key *key, const uint8_t *point, uint8_t *shared,
+              struct error *err) KLY_MUST_USE;
 
 #endif

@@ -13,22 +13,24 @@
 
 /* SubjectPublicKeyInfo (RFC 5480) of an uncompressed P-256 point, up to the point. */
 static const uint8_t spki_head[26] = {
-    0x30, 0x59,                                                       /* SEQUENCE, 89 bytes */
-    0x30, 0x13,                                                       /* SEQUENCE: algorithm */
-    0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,             /* id-ecPublicKey */
-    0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,       /* prime256v1 */
-    0x03, 0x42, 0x00,                                                 /* BIT STRING, 66 bytes, none unused */
+    0x30, 0x59,                                                 /* SEQUENCE, 89 bytes */
+    0x30, 0x13,                                                 /* SEQUENCE: algorithm */
+    0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,       /* id-ecPublicKey */
+    0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, /* prime256v1 */
+    0x03, 0x42, 0x00,                                           /* BIT STRING, 66 bytes, none unused */
 };
 #define SPKI_SIZE (sizeof spki_head + P256_POINT_SIZE)
 
 /* PKCS#8 (RFC 5958) around an ECPrivateKey (RFC 5915), up to the scalar and from there to the point. */
+/* clang-format off */
 static const uint8_t pkcs8_head[36] = {
-    0x30, 0x81, 0x87, 0x02, 0x01, 0x00,                               /* SEQUENCE, version 0 */
-    0x30, 0x13,                                                       /* SEQUENCE: algorithm, as above */
+    0x30, 0x81, 0x87, 0x02, 0x01, 0x00,                         /* SEQUENCE, 135 bytes; version 0 */
+    0x30, 0x13,                                                 /* SEQUENCE: algorithm, as above */
     0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
     0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
-    0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20,             /* OCTET STRING: SEQUENCE, version 1, OCTET STRING */
+    0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20,       /* OCTET STRING: SEQUENCE, version 1, OCTET STRING */
 };
+/* clang-format on */
 static const uint8_t pkcs8_middle[5] = {0xa1, 0x44, 0x03, 0x42, 0x00}; /* [1] BIT STRING */
 #define PKCS8_SIZE (sizeof pkcs8_head + P256_SCALAR_SIZE + sizeof pkcs8_middle + P256_POINT_SIZE)
 
@@ -104,7 +106,9 @@ static int scalar_of(mbedtls_pk_context *pk, uint8_t *scalar, struct error *err)
 #endif
     if (curve != MBEDTLS_ECP_DP_SECP256R1)
         return fail(err, "E_KEY", "the key is on another curve than P-256 (prime256v1)");
-    return mbedtls_mpi_write_binary(d, scalar, P256_SCALAR_SIZE) == 0 ? 0 : fail(err, "E_KEY", "the private key is too long");
+    if (mbedtls_mpi_write_binary(d, scalar, P256_SCALAR_SIZE) != 0)
+        return fail(err, "E_KEY", "the private key is too long");
+    return 0;
 }
 
 int p256_read_pem(struct bytes pem, struct p256_key *key, struct error *err)
@@ -139,7 +143,8 @@ int p256_read_public_pem(struct bytes pem, uint8_t *point, struct error *err)
     mbedtls_pem_context reader;
     mbedtls_pem_init(&reader);
     size_t used = 0;
-    int rc = mbedtls_pem_read_buffer(&reader, "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----", text.data, NULL, 0, &used);
+    int rc = mbedtls_pem_read_buffer(&reader, "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----",
+                                     text.data, NULL, 0, &used);
     if (rc == 0) {
 #if MBEDTLS_VERSION_MAJOR >= 3
         size_t size = 0;

@@ -23,7 +23,8 @@ int pae_digest(const char *payload_type, struct bytes payload, uint8_t *out, str
 int pae_encode(const char *payload_type, struct bytes payload, struct buf *out, struct error *err)
 {
     char head[128];
-    int size = snprintf(head, sizeof head, "DSSEv1 %zu %s %zu ", strlen(payload_type), payload_type, payload.size);
+    int size =
+        snprintf(head, sizeof head, "DSSEv1 %zu %s %zu ", strlen(payload_type), payload_type, payload.size);
     if (size < 0 || (size_t)size >= sizeof head)
         return fail(err, "E_TOO_LARGE", "the payload type is too long");
     if (buf_reserve(out, (size_t)size + payload.size, err) < 0 || buf_add(out, head, (size_t)size, err) < 0)

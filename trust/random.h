@@ -6,7 +6,8 @@
 
 #include "base/error.h"
 
-/* Fills out or fails with E_RANDOM, and then out is all zero: never use it. Waits at boot until the kernel has entropy. */
+/* Fills out or fails with E_RANDOM, and then out is all zero: never use it. Waits at boot until the kernel has
+ * entropy. */
 int random_bytes(void *out, size_t size, struct error *err) KLY_MUST_USE;
 
 /* The same as a callback for mbedTLS; context is unused. */

@@ -27,11 +27,12 @@ int sign_payload(const struct p256_key *key, enum document_type type, struct byt
     return p256_sign_digest(key, digest, out->sig, err);
 }
 
-int sign_document(const struct p256_key *const *keys, size_t count, enum document_type type, struct bytes payload,
-                  struct buf *out, struct error *err)
+int sign_document(const struct p256_key *const *keys, size_t count, enum document_type type,
+                  struct bytes payload, struct buf *out, struct error *err)
 {
     if (count == 0 || count > ENVELOPE_SIGNATURES_MAX)
-        return fail(err, "E_ENVELOPE", "an envelope has 1 to %d signatures, not %zu", ENVELOPE_SIGNATURES_MAX, count);
+        return fail(err, "E_ENVELOPE", "an envelope has 1 to %d signatures, not %zu", ENVELOPE_SIGNATURES_MAX,
+                    count);
     AUTO_ENVELOPE struct envelope e = {.type = type, .payload = BUF(PAYLOAD_MAX), .signature_count = count};
     if (buf_add(&e.payload, payload.data, payload.size, err) < 0)
         return -1;

@@ -33,7 +33,8 @@ static int check_key(const struct trust_key *key, enum role role, struct error *
     if (p256_keyid(key->point, keyid, err) < 0)
         return -1;
     if (memcmp(keyid, key->keyid, sizeof keyid) != 0)
-        return fail(err, "E_TRUST_KEYID", "the %s key is listed under a keyid that is not its own", role_name(role));
+        return fail(err, "E_TRUST_KEYID", "the %s key is listed under a keyid that is not its own",
+                    role_name(role));
     return 0;
 }
 
@@ -46,8 +47,8 @@ int trust_keys_of(const struct trust_doc *doc, struct trust_keys *out, struct er
             return -1;
         for (int j = 0; j < i; j++)
             if (same_key(key, &doc->roles[j]))
-                return fail(err, "E_TRUST_ROLES", "the roles %s and %s have the same key", role_name((enum role)j),
-                            role_name((enum role)i));
+                return fail(err, "E_TRUST_ROLES", "the roles %s and %s have the same key",
+                            role_name((enum role)j), role_name((enum role)i));
         keys.roles[i] = (struct trust_role){.keys = {*key}, .count = 1, .threshold = 1};
     }
     *out = keys;
@@ -114,8 +115,8 @@ static int check_input(const struct signed_bytes *input, struct error *err)
     if (roles_for(input->type, roles) == 0)
         return fail(err, "E_TYPE", "unknown kind of document (%d)", (int)input->type);
     if (input->payload.size > PAYLOAD_MAX)
-        return fail(err, "E_TOO_LARGE", "a %s may have %d bytes, not %zu", document_type_name(input->type), PAYLOAD_MAX,
-                    input->payload.size);
+        return fail(err, "E_TOO_LARGE", "a %s may have %d bytes, not %zu", document_type_name(input->type),
+                    PAYLOAD_MAX, input->payload.size);
     if (input->signature_count > ENVELOPE_SIGNATURES_MAX)
         return fail(err, "E_TOO_LARGE", "a %s may have %d signatures, not %zu", document_type_name(input->type),
                     ENVELOPE_SIGNATURES_MAX, input->signature_count);
@@ -142,7 +143,8 @@ static const char *signers_of(enum document_type type)
     return "anyone";
 }
 
-static int check_roles(const struct trust_keys *keys, const struct signed_bytes *input, enum role *by, struct error *err)
+static int check_roles(const struct trust_keys *keys, const struct signed_bytes *input, enum role *by,
+                       struct error *err)
 {
     uint8_t digest[DIGEST_SIZE];
     enum role roles[2];
@@ -157,14 +159,16 @@ static int check_roles(const struct trust_keys *keys, const struct signed_bytes 
     return unsigned_by(input, signers_of(input->type), err);
 }
 
-static int make_verified(const struct signed_bytes *input, enum role role, struct verified *out, struct error *err)
+static int make_verified(const struct signed_bytes *input, enum role role, struct verified *out,
+                         struct error *err)
 {
     *out = (struct verified){.payload = input->payload, .type = input->type, .role = role};
     return digest_of(input->payload.data, input->payload.size, out->digest, err);
 }
 
 /* The owner must hold the new root key, too: else one wrong byte in it would end all further versions. */
-static int check_own_root(const struct signed_bytes *input, const struct verified *v, uint64_t *version, struct error *err)
+static int check_own_root(const struct signed_bytes *input, const struct verified *v, uint64_t *version,
+                          struct error *err)
 {
     AUTO_TRUST_DOC struct trust_doc doc = {0};
     struct trust_keys own;
@@ -172,15 +176,19 @@ static int check_own_root(const struct signed_bytes *input, const struct verifie
     if (trust_doc_decode(v, &doc, err) < 0 || trust_keys_of(&doc, &own, err) < 0)
         return -1;
     *version = doc.version;
-    return check_roles(&own, input, &by, NULL) == 0 ? 0 : unsigned_by(input, "the root key that it names itself", err);
+    if (check_roles(&own, input, &by, NULL) < 0)
+        return unsigned_by(input, "the root key that it names itself", err);
+    return 0;
 }
 
-int verify(const struct trust_keys *keys, const struct signed_bytes *input, struct verified *out, struct error *err)
+int verify(const struct trust_keys *keys, const struct signed_bytes *input, struct verified *out,
+           struct error *err)
 {
     struct verified v;
     enum role by;
     uint64_t version;
-    if (check_input(input, err) < 0 || check_roles(keys, input, &by, err) < 0 || make_verified(input, by, &v, err) < 0)
+    if (check_input(input, err) < 0 || check_roles(keys, input, &by, err) < 0 ||
+        make_verified(input, by, &v, err) < 0)
         return -1;
     if (input->type == DOCUMENT_TRUST && check_own_root(input, &v, &version, err) < 0)
         return -1;
@@ -188,7 +196,8 @@ int verify(const struct trust_keys *keys, const struct signed_bytes *input, stru
     return 0;
 }
 
-int verify_trust_first(const uint8_t *pin, const struct signed_bytes *input, struct verified *out, struct error *err)
+int verify_trust_first(const uint8_t *pin, const struct signed_bytes *input, struct verified *out,
+                       struct error *err)
 {
     struct verified v;
     uint64_t version;
@@ -202,7 +211,8 @@ int verify_trust_first(const uint8_t *pin, const struct signed_bytes *input, str
     if (check_own_root(input, &v, &version, err) < 0)
         return -1;
     if (version != 1)
-        return fail(err, "E_TRUST_VERSION", "the first trust document has version 1, not %llu", (unsigned long long)version);
+        return fail(err, "E_TRUST_VERSION", "the first trust document has version 1, not %llu",
+                    (unsigned long long)version);
     *out = v;
     return 0;
 }

@@ -106,7 +106,8 @@ static void receiver_step(struct stream_receiver *r, struct input *in)
         uint32_t count = (uint32_t)number(in);
         int rc = stream_accept(stream, from, count, (which & 64) != 0, &what, &err);
         must(stream->end >= before.end && (rc == 1 || stream->end == before.end));
-        must(rc != 1 || (from + what.skip == before.end && what.skip + what.size == count && stream->end - before.end == what.size));
+        must(rc != 1 || (from + what.skip == before.end && what.skip + what.size == count &&
+                         stream->end - before.end == what.size));
         break;
     }
     case 2:
@@ -126,7 +127,8 @@ static void receiver_step(struct stream_receiver *r, struct input *in)
     default:
         return;
     }
-    must(stream->durable >= before.durable && stream->durable <= stream->end && stream->told <= stream->durable);
+    must(stream->durable >= before.durable && stream->durable <= stream->end &&
+         stream->told <= stream->durable);
     must(!stream->closed_durable || (stream->closed && stream->durable == stream->end));
 }
 

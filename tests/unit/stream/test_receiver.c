@@ -7,7 +7,8 @@ static struct stream_in at(uint64_t durable)
     return in;
 }
 
-static void expect_append(struct stream_in *in, uint64_t offset, uint32_t size, bool final, uint32_t skip, uint32_t count)
+static void expect_append(struct stream_in *in, uint64_t offset, uint32_t size, bool final, uint32_t skip,
+                          uint32_t count)
 {
     struct stream_accept what;
     struct error err = {0};
@@ -175,7 +176,8 @@ static void welcomes_a_host_where_both_can_go_on(void **state)
     assert_int_equal(gap, 0);
     assert_int_equal(stream_welcome_from(10, 10, &gap), 10);
     assert_int_equal(gap, 0);
-    assert_int_equal(stream_welcome_from(10, 25, &gap), 25); /* the store lost what the host has deleted since */
+    assert_int_equal(stream_welcome_from(10, 25, &gap),
+                     25); /* the store lost what the host has deleted since */
     assert_int_equal(gap, 15);
 }
 
@@ -229,7 +231,8 @@ static void has_room_for_64_streams(void **state)
     for (unsigned i = 0; i <= STREAM_LIVE_MAX; i++) {
         char name[STREAM_NAME_MAX + 1];
         snprintf(name, sizeof name, "log/dep_%016x", i);
-        assert_int_equal(stream_receiver_open(&r, i + 1, name, 0, 0, false, &err), i < STREAM_LIVE_MAX ? 0 : -1);
+        assert_int_equal(stream_receiver_open(&r, i + 1, name, 0, 0, false, &err),
+                         i < STREAM_LIVE_MAX ? 0 : -1);
     }
     assert_string_equal(err.code, "E_STREAM_FULL");
 }

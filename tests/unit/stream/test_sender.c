@@ -150,7 +150,8 @@ static void goes_back_when_the_other_side_is_behind(void **state)
     expect_data(&s, LOG_A, 0, 30, false);
     assert_int_equal(stream_acked(&s, LOG_A, 20), STREAM_KNOWN);
     expect_idle(&s);
-    assert_int_equal(stream_acked(&s, LOG_A, 20), STREAM_BACK); /* says the same again: it is behind what was sent */
+    assert_int_equal(stream_acked(&s, LOG_A, 20),
+                     STREAM_BACK); /* says the same again: it is behind what was sent */
     expect_data(&s, LOG_A, 20, 10, false);
     assert_int_equal(stream_acked(&s, LOG_A, 30), STREAM_KNOWN);
     assert_int_equal(stream_acked(&s, LOG_A, 10), STREAM_BACK); /* restored from a backup */
@@ -234,8 +235,16 @@ static void takes_names_of_the_protocol_only(void **state)
     (void)state;
     assert_true(stream_name_ok("events"));
     assert_true(stream_name_ok(LOG_A));
-    static const char *const bad[] = {"", "event", "events2", "log/", "log/dep_", "log/dep_00000000000000a", "log/dep_00000000000000aaa",
-                                      "log/dep_00000000000000AA", "log/../etc/passwd", "/log/dep_00000000000000aa"};
+    static const char *const bad[] = {"",
+                                      "event",
+                                      "events2",
+                                      "log/",
+                                      "log/dep_",
+                                      "log/dep_00000000000000a",
+                                      "log/dep_00000000000000aaa",
+                                      "log/dep_00000000000000AA",
+                                      "log/../etc/passwd",
+                                      "/log/dep_00000000000000aa"};
     struct stream_sender s = connected_sender();
     struct error err = {0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

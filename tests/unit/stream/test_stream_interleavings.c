@@ -1,9 +1,11 @@
-/* Every interleaving of one small stream, both ends: all states that any order of events can reach are visited (not only
- * those up to some depth), in each the promises are checked, and from each the rest of the way must lead to the end.
+/* Every interleaving of one small stream, both ends: all states that any order of events can reach are visited
+ * (not only those up to some depth), in each the promises are checked, and from each the rest of the way must
+ * lead to the end.
  *
- * Events: the host's bytes grow, end, are trimmed; the sender sends, the plane receives (also twice), commits all or only
- * the bytes, fails to commit, acknowledges; an ack arrives or is lost; the connection breaks; either side crashes and
- * comes back with what was durable; they connect anew, with a welcome that names the stream or one that does not. */
+ * Events: the host's bytes grow, end, are trimmed; the sender sends, the plane receives (also twice), commits
+ * all or only the bytes, fails to commit, acknowledges; an ack arrives or is lost; the connection breaks;
+ * either side crashes and comes back with what was durable; they connect anew, with a welcome that names the
+ * stream or one that does not. */
 #include "stream_test.h"
 
 #define BYTES    3 /* length of the whole stream */
@@ -19,7 +21,8 @@ struct world {
     /* the host: its files are base, end and closed of out; the rest is memory */
     struct stream_out out;
     uint8_t connected, deleted, handles, turn;
-    /* the plane: store[0, in.durable) and in.closed_durable survive, store[in.durable, in.end) is being written */
+    /* the plane: store[0, in.durable) and in.closed_durable survive, store[in.durable, in.end) is being written
+     */
     struct stream_in in;
     uint8_t opened, store[BYTES];
     uint8_t promised; /* highest ack ever sent */
@@ -102,8 +105,10 @@ static bool send_one(struct world *w)
         return false;
     assert_int_equal(next.handle, 1);
     assert_true(next.offset >= w->out.base && next.offset + next.size <= w->out.end);
-    w->up[w->up_count++] = (struct message){.open = next.todo == STREAM_OPEN, .offset = (uint8_t)next.offset,
-                                            .size = (uint8_t)next.size, .final = next.final};
+    w->up[w->up_count++] = (struct message){.open = next.todo == STREAM_OPEN,
+                                            .offset = (uint8_t)next.offset,
+                                            .size = (uint8_t)next.size,
+                                            .final = next.final};
     keep_sender(w, &s);
     return true;
 }
@@ -191,7 +196,8 @@ static bool deliver(struct world *w)
         return true;
     }
     struct stream_receiver r = receiver_of(w);
-    assert_int_equal(stream_receiver_open(&r, 1, LOG_A, m.offset, w->in.durable, w->in.closed_durable, NULL), 0);
+    assert_int_equal(stream_receiver_open(&r, 1, LOG_A, m.offset, w->in.durable, w->in.closed_durable, NULL),
+                     0);
     w->in = r.live[0].in;
     w->opened = 1;
     return true;
@@ -316,8 +322,23 @@ static bool connect_unnamed(struct world *w)
 
 typedef bool (*event)(struct world *w); /* false: impossible in this state */
 static const event events[] = {
-    grow, finish, trim, send_one, deliver, duplicate, commit, commit_bytes_only, fail_to_commit, acknowledge,
-    deliver_ack, lose_ack, break_connection, crash_host, crash_plane, connect_named, connect_unnamed,
+    grow,
+    finish,
+    trim,
+    send_one,
+    deliver,
+    duplicate,
+    commit,
+    commit_bytes_only,
+    fail_to_commit,
+    acknowledge,
+    deliver_ack,
+    lose_ack,
+    break_connection,
+    crash_host,
+    crash_plane,
+    connect_named,
+    connect_unnamed,
 };
 #define EVENTS (sizeof events / sizeof *events)
 
@@ -369,16 +390,19 @@ static uint64_t hash_of(const struct world *w)
     const struct stream_out *o = &w->out;
     const struct stream_in *in = &w->in;
     uint64_t h = mix(1, o->base | o->end << 8 | o->acked << 16 | o->sent << 24 | (uint64_t)o->handle << 32);
-    h = mix(h, (uint64_t)o->closed | (uint64_t)o->final_sent << 1 | (uint64_t)o->over << 2 | (uint64_t)o->lost << 3 |
-                   (uint64_t)(o->name[0] != 0) << 4);
-    h = mix(h, (uint64_t)w->connected | (uint64_t)w->deleted << 8 | (uint64_t)w->handles << 16 | (uint64_t)w->turn << 24 |
-                   (uint64_t)w->opened << 32 | (uint64_t)w->promised << 40 | (uint64_t)w->ack_was_lost << 48);
-    h = mix(h, in->end | in->durable << 8 | in->told << 16 | (uint64_t)in->closed << 24 | (uint64_t)in->closed_durable << 25 |
-                   (uint64_t)in->closed_told << 26 | (uint64_t)in->behind << 27 | (uint64_t)in->behind_told << 28);
+    h = mix(h, (uint64_t)o->closed | (uint64_t)o->final_sent << 1 | (uint64_t)o->over << 2 |
+                   (uint64_t)o->lost << 3 | (uint64_t)(o->name[0] != 0) << 4);
+    h = mix(h, (uint64_t)w->connected | (uint64_t)w->deleted << 8 | (uint64_t)w->handles << 16 |
+                   (uint64_t)w->turn << 24 | (uint64_t)w->opened << 32 | (uint64_t)w->promised << 40 |
+                   (uint64_t)w->ack_was_lost << 48);
+    h = mix(h, in->end | in->durable << 8 | in->told << 16 | (uint64_t)in->closed << 24 |
+                   (uint64_t)in->closed_durable << 25 | (uint64_t)in->closed_told << 26 |
+                   (uint64_t)in->behind << 27 | (uint64_t)in->behind_told << 28);
     for (size_t i = 0; i < BYTES; i++)
         h = mix(h, w->store[i]);
     for (size_t i = 0; i < UP_MAX; i++)
-        h = mix(h, (uint64_t)w->up[i].open | (uint64_t)w->up[i].offset << 8 | (uint64_t)w->up[i].size << 16 | (uint64_t)w->up[i].final << 24);
+        h = mix(h, (uint64_t)w->up[i].open | (uint64_t)w->up[i].offset << 8 | (uint64_t)w->up[i].size << 16 |
+                       (uint64_t)w->up[i].final << 24);
     for (size_t i = 0; i < DOWN_MAX; i++)
         h = mix(h, w->down[i]);
     h = mix(h, (uint64_t)w->up_count << 8 | w->down_count);

@@ -1,5 +1,5 @@
-/* Random walks over several streams of real sizes: what the interleavings of one small stream cannot show, the shared
- * window, the turns, and events before all others. Each walk is its own number: a failure names it. */
+/* Random walks over several streams of real sizes: what the interleavings of one small stream cannot show, the
+ * shared window, the turns, and events before all others. Each walk is its own number: a failure names it. */
 #include "stream_test.h"
 
 #define STREAMS  4
@@ -60,7 +60,8 @@ static void start_sender(void)
     stream_sender_init(&w.sender);
     for (int i = 0; i < STREAMS; i++)
         if (!w.file[i].deleted)
-            assert_int_equal(stream_add(&w.sender, names[i], w.file[i].base, w.file[i].end, w.file[i].closed, &err), 0);
+            assert_int_equal(
+                stream_add(&w.sender, names[i], w.file[i].base, w.file[i].end, w.file[i].closed, &err), 0);
 }
 
 static void disconnect(void)
@@ -124,7 +125,8 @@ static void send_one(void)
     assert_true(i == 1 || !events_wait);
     assert_true(next.offset >= w.file[i].base && next.offset + next.size <= w.file[i].end);
     assert_true(next.size <= STREAM_CHUNK_MAX);
-    w.up[w.up_count++] = (struct wire_message){next.todo == STREAM_OPEN, next.final, next.handle, next.size, next.offset, i};
+    w.up[w.up_count++] =
+        (struct wire_message){next.todo == STREAM_OPEN, next.final, next.handle, next.size, next.offset, i};
 }
 
 static void commit(struct stream_in *in, int i, uint64_t offset)
@@ -152,8 +154,9 @@ static void deliver(void)
     struct wire_message m = w.up[0];
     memmove(w.up, w.up + 1, --w.up_count * sizeof *w.up);
     if (m.open) {
-        assert_int_equal(stream_receiver_open(&w.receiver, m.handle, names[m.stream], m.offset, w.stored[m.stream].durable,
-                                              w.stored[m.stream].closed, NULL), 0);
+        assert_int_equal(stream_receiver_open(&w.receiver, m.handle, names[m.stream], m.offset,
+                                              w.stored[m.stream].durable, w.stored[m.stream].closed, NULL),
+                         0);
         return;
     }
     const char *name = NULL;
@@ -165,7 +168,8 @@ static void deliver(void)
         uint64_t before = in->end;
         int rc = stream_accept(in, m.offset, m.size, m.final, &what, NULL);
         assert_true(rc >= 0);
-        /* Byte for byte what the sender has at this place: the message's byte `skip` is the stream's byte `before`. */
+        /* Byte for byte what the sender has at this place: the message's byte `skip` is the stream's byte
+         * `before`. */
         assert_true(rc == 0 || m.offset + what.skip == before);
         assert_true(rc == 0 || what.skip + what.size == m.size);
     }
@@ -216,13 +220,21 @@ static void step(void)
     case 2:
         finish(i);
         break;
-    case 3: case 4: case 5: case 6: case 7:
+    case 3:
+    case 4:
+    case 5:
+    case 6:
+    case 7:
         grow(i);
         break;
-    case 8: case 9:
+    case 8:
+    case 9:
         trim(i);
         break;
-    case 10: case 11: case 12: case 13:
+    case 10:
+    case 11:
+    case 12:
+    case 13:
         connect_anew();
         break;
     default:

@@ -2,8 +2,8 @@
 
 #include "trust/hpke_context.h"
 
-/* RFC 9180, A.3.1: DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-128-GCM, base mode. All of it computed a second time with
- * another implementation (Node's crypto) before it was written down here. */
+/* RFC 9180, A.3.1: DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-128-GCM, base mode. All of it computed a second
+ * time with another implementation (Node's crypto) before it was written down here. */
 static const struct bytes rfc_info = {(const uint8_t *)"Ode on a Grecian Urn", 20};
 static const struct bytes rfc_plain = {(const uint8_t *)"Beauty is truth, truth beauty", 29};
 static const char rfc_ephemeral[] = "4995788ef4b9d6132b249ce59a77281493eb39af373d236a1fe415cb0c2d7beb";
@@ -17,12 +17,18 @@ static const struct {
     const char *aad;
     const char *ct;
 } rfc_messages[] = {
-    {0, "Count-0", "5ad590bb8baa577f8619db35a36311226a896e7342a6d836d8b7bcd2f20b6c7f9076ac232e3ab2523f39513434"},
-    {1, "Count-1", "fa6f037b47fc21826b610172ca9637e82d6e5801eb31cbd3748271affd4ecb06646e0329cbdf3c3cd655b28e82"},
-    {2, "Count-2", "895cabfac50ce6c6eb02ffe6c048bf53b7f7be9a91fc559402cbc5b8dcaeb52b2ccc93e466c28fb55fed7a7fec"},
-    {4, "Count-4", "8787491ee8df99bc99a246c4b3216d3d57ab5076e18fa27133f520703bc70ec999dd36ce042e44f0c3169a6a8f"},
-    {255, "Count-255", "2ad71c85bf3f45c6eca301426289854b31448bcf8a8ccb1deef3ebd87f60848aa53c538c30a4dac71d619ee2cd"},
-    {256, "Count-256", "10f179686aa2caec1758c8e554513f16472bd0a11e2a907dde0b212cbe87d74f367f8ffe5e41cd3e9962a6afb2"},
+    {0, "Count-0",
+     "5ad590bb8baa577f8619db35a36311226a896e7342a6d836d8b7bcd2f20b6c7f9076ac232e3ab2523f39513434"},
+    {1, "Count-1",
+     "fa6f037b47fc21826b610172ca9637e82d6e5801eb31cbd3748271affd4ecb06646e0329cbdf3c3cd655b28e82"},
+    {2, "Count-2",
+     "895cabfac50ce6c6eb02ffe6c048bf53b7f7be9a91fc559402cbc5b8dcaeb52b2ccc93e466c28fb55fed7a7fec"},
+    {4, "Count-4",
+     "8787491ee8df99bc99a246c4b3216d3d57ab5076e18fa27133f520703bc70ec999dd36ce042e44f0c3169a6a8f"},
+    {255, "Count-255",
+     "2ad71c85bf3f45c6eca301426289854b31448bcf8a8ccb1deef3ebd87f60848aa53c538c30a4dac71d619ee2cd"},
+    {256, "Count-256",
+     "10f179686aa2caec1758c8e554513f16472bd0a11e2a907dde0b212cbe87d74f367f8ffe5e41cd3e9962a6afb2"},
 };
 
 static void key_of(const char *scalar_hex, struct p256_key *key)
@@ -67,7 +73,8 @@ static void seals_and_opens_the_messages_of_the_rfc(void **state)
         assert_int_equal(hpke_context_open(&c, rfc_messages[i].sequence, aad, buf_view(&ct), &plain, &err), 0);
         assert_int_equal(plain.size, rfc_plain.size);
         assert_memory_equal(plain.data, rfc_plain.data, plain.size);
-        assert_int_equal(hpke_context_open(&c, rfc_messages[i].sequence + 1, aad, buf_view(&ct), &plain, &err), -1);
+        assert_int_equal(hpke_context_open(&c, rfc_messages[i].sequence + 1, aad, buf_view(&ct), &plain, &err),
+                         -1);
     }
 }
 
@@ -81,7 +88,8 @@ static void opens_the_first_message_of_the_rfc_in_one_call(void **state)
     unhex(rfc_messages[0].ct, ct, sizeof ct);
     AUTO_BUF struct buf plain = BUF(100);
     struct error err = {0};
-    assert_int_equal(hpke_open(&recipient, enc, rfc_info, TEXT("Count-0"), (struct bytes){ct, sizeof ct}, &plain, &err), 0);
+    assert_int_equal(
+        hpke_open(&recipient, enc, rfc_info, TEXT("Count-0"), (struct bytes){ct, sizeof ct}, &plain, &err), 0);
     assert_string_equal(buf_text(&plain), "Beauty is truth, truth beauty");
 }
 
@@ -115,17 +123,22 @@ static void refuses_every_flipped_bit_and_every_prefix(void **state)
     assert_int_equal(buf_add_text(&plain, "kept", &err), 0);
     for (size_t bit = 0; bit < sizeof ct * 8; bit++) {
         ct[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-        assert_int_equal(hpke_open(&recipient, enc, rfc_info, TEXT("Count-0"), (struct bytes){ct, sizeof ct}, &plain, &err), -1);
+        assert_int_equal(
+            hpke_open(&recipient, enc, rfc_info, TEXT("Count-0"), (struct bytes){ct, sizeof ct}, &plain, &err),
+            -1);
         assert_string_equal(err.code, "E_SEAL");
         ct[bit / 8] ^= (uint8_t)(1u << (bit % 8));
     }
     for (size_t size = 0; size < sizeof ct; size++) {
-        assert_int_equal(hpke_open(&recipient, enc, rfc_info, TEXT("Count-0"), (struct bytes){ct, size}, &plain, &err), -1);
+        assert_int_equal(
+            hpke_open(&recipient, enc, rfc_info, TEXT("Count-0"), (struct bytes){ct, size}, &plain, &err), -1);
         assert_string_equal(err.code, "E_SEAL");
     }
     for (size_t bit = 0; bit < sizeof enc * 8; bit += 13) {
         enc[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-        assert_int_equal(hpke_open(&recipient, enc, rfc_info, TEXT("Count-0"), (struct bytes){ct, sizeof ct}, &plain, &err), -1);
+        assert_int_equal(
+            hpke_open(&recipient, enc, rfc_info, TEXT("Count-0"), (struct bytes){ct, sizeof ct}, &plain, &err),
+            -1);
         assert_string_equal(err.code, "E_KEY");
         enc[bit / 8] ^= (uint8_t)(1u << (bit % 8));
     }
@@ -142,13 +155,21 @@ static void keeps_to_its_limits(void **state)
     uint8_t enc[HPKE_ENC_SIZE];
     struct error err = {0};
     AUTO_BUF struct buf ct = BUF(HPKE_PLAIN_MAX + 64), plain = BUF(HPKE_PLAIN_MAX);
-    assert_int_equal(hpke_seal(recipient.point, TEXT(""), TEXT(""), (struct bytes){big, HPKE_PLAIN_MAX + 1}, enc, &ct, &err), -1);
+    assert_int_equal(
+        hpke_seal(recipient.point, TEXT(""), TEXT(""), (struct bytes){big, HPKE_PLAIN_MAX + 1}, enc, &ct, &err),
+        -1);
     assert_string_equal(err.code, "E_TOO_LARGE");
-    assert_int_equal(hpke_seal(recipient.point, (struct bytes){big, HPKE_INFO_MAX + 1}, TEXT(""), TEXT("x"), enc, &ct, &err), -1);
+    assert_int_equal(
+        hpke_seal(recipient.point, (struct bytes){big, HPKE_INFO_MAX + 1}, TEXT(""), TEXT("x"), enc, &ct, &err),
+        -1);
     assert_string_equal(err.code, "E_TOO_LARGE");
     assert_int_equal(ct.size, 0);
-    assert_int_equal(hpke_seal(recipient.point, (struct bytes){big, HPKE_INFO_MAX}, TEXT(""), (struct bytes){big, HPKE_PLAIN_MAX}, enc, &ct, &err), 0);
-    assert_int_equal(hpke_open(&recipient, enc, (struct bytes){big, HPKE_INFO_MAX}, TEXT(""), buf_view(&ct), &plain, &err), 0);
+    assert_int_equal(hpke_seal(recipient.point, (struct bytes){big, HPKE_INFO_MAX}, TEXT(""),
+                               (struct bytes){big, HPKE_PLAIN_MAX}, enc, &ct, &err),
+                     0);
+    assert_int_equal(
+        hpke_open(&recipient, enc, (struct bytes){big, HPKE_INFO_MAX}, TEXT(""), buf_view(&ct), &plain, &err),
+        0);
     assert_int_equal(plain.size, HPKE_PLAIN_MAX);
 }
 

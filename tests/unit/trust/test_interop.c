@@ -1,4 +1,5 @@
-/* Envelopes and sealed values against a second implementation (interop.mjs: Node's crypto and the prose of proto/). */
+/* Envelopes and sealed values against a second implementation (interop.mjs: Node's crypto and the prose of
+ * proto/). */
 #include "trust_test.h"
 
 #include <unistd.h>
@@ -17,7 +18,8 @@ static struct p256_key host;
 static bool run(const char *mode)
 {
     char line[1024];
-    snprintf(line, sizeof line, "node %s/tests/unit/trust/interop.mjs %s %s >%s/out.txt 2>&1", KLY_SOURCE_DIR, mode, folder, folder);
+    snprintf(line, sizeof line, "node %s/tests/unit/trust/interop.mjs %s %s >%s/out.txt 2>&1", KLY_SOURCE_DIR,
+             mode, folder, folder);
     return system(line) == 0; /* NOLINT: a fixed text, for a test */
 }
 

@@ -151,7 +151,8 @@ static void signs_what_openssl_verifies(void **state)
     put("pub.pem", buf_view(&pem));
     for (int i = 0; i < 20; i++) {
         char message[32];
-        struct bytes text = {(const uint8_t *)message, (size_t)snprintf(message, sizeof message, "message %d", i)};
+        struct bytes text = {(const uint8_t *)message,
+                             (size_t)snprintf(message, sizeof message, "message %d", i)};
         uint8_t sig[P256_SIG_SIZE], der[80], back[P256_SIG_SIZE];
         assert_int_equal(p256_sign(&key, text, sig, &err), 0);
         size_t size = der_of(sig, der);

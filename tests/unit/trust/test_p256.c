@@ -48,11 +48,13 @@ static void signs_as_rfc_6979_says(void **state)
     uint8_t sig[P256_SIG_SIZE];
     struct error err = {0};
     assert_int_equal(p256_sign(&key, TEXT("sample"), sig, &err), 0);
-    assert_hex(sig, sizeof sig, "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716"
-                                "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8");
+    assert_hex(sig, sizeof sig,
+               "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716"
+               "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8");
     assert_int_equal(p256_sign(&key, TEXT("test"), sig, &err), 0);
-    assert_hex(sig, sizeof sig, "f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367"
-                                "019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083");
+    assert_hex(sig, sizeof sig,
+               "f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367"
+               "019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083");
     assert_int_equal(p256_verify(key.point, TEXT("test"), (struct bytes){sig, sizeof sig}, &err), 0);
 }
 
@@ -180,17 +182,18 @@ static void converts_strict_der_signatures_only(void **state)
                              "0000000000000000000000000000000000000000000000000000000000000002"},
         {"300702020080020102", "0000000000000000000000000000000000000000000000000000000000000080"
                                "0000000000000000000000000000000000000000000000000000000000000002"},
-        {"30060201010201", NULL},       /* cut */
-        {"300602010102010200", NULL},   /* something after it */
-        {"300702010102010200", NULL},   /* something inside it */
-        {"3007020200010201", NULL},     /* cut */
-        {"300702020001020102", NULL},   /* a zero too many */
-        {"3006020181020102", NULL},     /* negative */
-        {"30050200020102ff", NULL},     /* no number */
-        {"308106020101020102", NULL},   /* long form of the length */
-        {"3106020101020102", NULL},     /* a set */
-        {"3006030101020102", NULL},     /* a bit string */
-        {"302602210101010101010101010101010101010101010101010101010101010101010101010101020102", NULL}, /* 33 bytes */
+        {"30060201010201", NULL},     /* cut */
+        {"300602010102010200", NULL}, /* something after it */
+        {"300702010102010200", NULL}, /* something inside it */
+        {"3007020200010201", NULL},   /* cut */
+        {"300702020001020102", NULL}, /* a zero too many */
+        {"3006020181020102", NULL},   /* negative */
+        {"30050200020102ff", NULL},   /* no number */
+        {"308106020101020102", NULL}, /* long form of the length */
+        {"3106020101020102", NULL},   /* a set */
+        {"3006030101020102", NULL},   /* a bit string */
+        {"302602210101010101010101010101010101010101010101010101010101010101010101010101020102",
+         NULL}, /* 33 bytes */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint8_t der[128], sig[P256_SIG_SIZE];

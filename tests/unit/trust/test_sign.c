@@ -48,9 +48,11 @@ static void refuses_what_no_envelope_can_hold(void **state)
     struct error err = {0};
     assert_int_equal(sign_document(keys, 0, DOCUMENT_MANIFEST, TEXT("{}"), &text, &err), -1);
     assert_string_equal(err.code, "E_ENVELOPE");
-    assert_int_equal(sign_document(keys, ENVELOPE_SIGNATURES_MAX + 1, DOCUMENT_MANIFEST, TEXT("{}"), &text, &err), -1);
+    assert_int_equal(
+        sign_document(keys, ENVELOPE_SIGNATURES_MAX + 1, DOCUMENT_MANIFEST, TEXT("{}"), &text, &err), -1);
     assert_string_equal(err.code, "E_ENVELOPE");
-    assert_int_equal(sign_document(keys, 1, DOCUMENT_MANIFEST, (struct bytes){big, sizeof big}, &text, &err), -1);
+    assert_int_equal(sign_document(keys, 1, DOCUMENT_MANIFEST, (struct bytes){big, sizeof big}, &text, &err),
+                     -1);
     assert_string_equal(err.code, "E_TOO_LARGE");
     assert_int_equal(sign_document(keys, 1, (enum document_type)99, TEXT("{}"), &text, &err), -1);
     assert_string_equal(err.code, "E_TYPE");
@@ -101,15 +103,18 @@ static void imports_signatures_of_other_signers_after_checking_them(void **state
     size_t size = small_der(&one, &payload, der);
     struct envelope_signature s, direct;
     struct error err = {0};
-    assert_int_equal(sign_import(one.point, DOCUMENT_MANIFEST, payload, (struct bytes){der, size}, &s, &err), 0);
+    assert_int_equal(sign_import(one.point, DOCUMENT_MANIFEST, payload, (struct bytes){der, size}, &s, &err),
+                     0);
     assert_int_equal(sign_payload(&one, DOCUMENT_MANIFEST, payload, &direct, &err), 0);
     assert_memory_equal(s.sig, direct.sig, sizeof s.sig);
     assert_memory_equal(s.keyid, direct.keyid, sizeof s.keyid);
-    assert_int_equal(sign_import(two.point, DOCUMENT_MANIFEST, payload, (struct bytes){der, size}, &s, &err), -1);
+    assert_int_equal(sign_import(two.point, DOCUMENT_MANIFEST, payload, (struct bytes){der, size}, &s, &err),
+                     -1);
     assert_string_equal(err.code, "E_SIG");
     assert_int_equal(sign_import(one.point, DOCUMENT_ORDER, payload, (struct bytes){der, size}, &s, &err), -1);
     assert_string_equal(err.code, "E_SIG");
-    assert_int_equal(sign_import(one.point, DOCUMENT_MANIFEST, payload, (struct bytes){der, size - 1}, &s, &err), -1);
+    assert_int_equal(
+        sign_import(one.point, DOCUMENT_MANIFEST, payload, (struct bytes){der, size - 1}, &s, &err), -1);
     assert_string_equal(err.code, "E_SIG");
 }
 

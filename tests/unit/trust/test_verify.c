@@ -49,7 +49,8 @@ static void expect(const struct trust_keys *keys, struct signed_bytes input, con
         assert_memory_equal(&v, &untouched, sizeof v);
 }
 
-static void expect_one(struct bytes payload, enum document_type type, struct envelope_signature s, const char *code)
+static void expect_one(struct bytes payload, enum document_type type, struct envelope_signature s,
+                       const char *code)
 {
     expect(&pinned, (struct signed_bytes){type, payload, &s, 1}, code);
 }
@@ -97,7 +98,8 @@ static void says_which_role_signed_values_and_prefers_the_owner(void **state)
 {
     (void)state;
     struct bytes payload = TEXT("{}");
-    struct envelope_signature both[] = {sign(&order, DOCUMENT_ENV, payload), sign(&manifest, DOCUMENT_ENV, payload)};
+    struct envelope_signature both[] = {sign(&order, DOCUMENT_ENV, payload),
+                                        sign(&manifest, DOCUMENT_ENV, payload)};
     struct verified v;
     struct error err = {0};
     assert_int_equal(verify(&pinned, &(struct signed_bytes){DOCUMENT_ENV, payload, both, 1}, &v, &err), 0);
@@ -173,7 +175,8 @@ static void is_not_disturbed_by_other_signatures(void **state)
         many[good] = sign(&order, DOCUMENT_ORDER, payload);
         expect(&pinned, (struct signed_bytes){DOCUMENT_ORDER, payload, many, ENVELOPE_SIGNATURES_MAX}, "");
         many[good].malformed = true; /* a malformed one never counts, whatever its bytes */
-        expect(&pinned, (struct signed_bytes){DOCUMENT_ORDER, payload, many, ENVELOPE_SIGNATURES_MAX}, "E_SIG_THRESHOLD");
+        expect(&pinned, (struct signed_bytes){DOCUMENT_ORDER, payload, many, ENVELOPE_SIGNATURES_MAX},
+               "E_SIG_THRESHOLD");
     }
 }
 
@@ -181,10 +184,11 @@ static void counts_different_keys_not_signatures(void **state)
 {
     (void)state;
     struct trust_keys keys = {0};
-    keys.roles[ROLE_MANIFEST] = (struct trust_role){.keys = {public_of(&root), public_of(&manifest), public_of(&order)},
-                                                    .count = 3, .threshold = 2};
+    keys.roles[ROLE_MANIFEST] = (struct trust_role){
+        .keys = {public_of(&root), public_of(&manifest), public_of(&order)}, .count = 3, .threshold = 2};
     struct bytes payload = TEXT("{}");
-    struct envelope_signature a = sign(&root, DOCUMENT_MANIFEST, payload), b = sign(&order, DOCUMENT_MANIFEST, payload);
+    struct envelope_signature a = sign(&root, DOCUMENT_MANIFEST, payload),
+                              b = sign(&order, DOCUMENT_MANIFEST, payload);
     struct envelope_signature twice[] = {a, a, a}, two[] = {a, b};
     expect(&keys, (struct signed_bytes){DOCUMENT_MANIFEST, payload, twice, 3}, "E_SIG_THRESHOLD");
     expect(&keys, (struct signed_bytes){DOCUMENT_MANIFEST, payload, two, 2}, "");
@@ -216,7 +220,8 @@ static void refuses_what_is_out_of_bounds(void **state)
     struct envelope_signature many[ENVELOPE_SIGNATURES_MAX + 1];
     for (size_t i = 0; i <= ENVELOPE_SIGNATURES_MAX; i++)
         many[i] = s;
-    expect(&pinned, (struct signed_bytes){DOCUMENT_ORDER, TEXT("{}"), many, ENVELOPE_SIGNATURES_MAX + 1}, "E_TOO_LARGE");
+    expect(&pinned, (struct signed_bytes){DOCUMENT_ORDER, TEXT("{}"), many, ENVELOPE_SIGNATURES_MAX + 1},
+           "E_TOO_LARGE");
     expect_one(TEXT("{}"), (enum document_type)0, s, "E_TYPE");
     expect_one(TEXT("{}"), (enum document_type)77, s, "E_TYPE");
 }
@@ -225,7 +230,8 @@ static void refuses_what_is_out_of_bounds(void **state)
 
 static struct trust_doc document(uint64_t version, const struct p256_key *its_root)
 {
-    struct trust_doc d = {.version = version, .issued = 1763769600000, .expires = 1795305600000, .url_count = 1};
+    struct trust_doc d = {
+        .version = version, .issued = 1763769600000, .expires = 1795305600000, .url_count = 1};
     strcpy(d.plane, "0123456789abcdef0123456789abcdef");
     strcpy(d.urls[0], "https://plane.example.org:8443");
     d.roles[ROLE_ROOT] = public_of(its_root);
@@ -319,7 +325,8 @@ static void takes_later_trust_from_the_old_root_and_the_new(void **state)
     expect_one(buf_view(&payload), DOCUMENT_TRUST, by_old, "E_SIG_THRESHOLD");
     expect_one(buf_view(&payload), DOCUMENT_TRUST, by_new, "E_SIG_THRESHOLD");
     expect(&pinned, (struct signed_bytes){DOCUMENT_TRUST, buf_view(&payload), both, 2}, "");
-    expect_one(buf_view(&payload), DOCUMENT_TRUST, sign(&manifest, DOCUMENT_TRUST, buf_view(&payload)), "E_SIG_THRESHOLD");
+    expect_one(buf_view(&payload), DOCUMENT_TRUST, sign(&manifest, DOCUMENT_TRUST, buf_view(&payload)),
+               "E_SIG_THRESHOLD");
 
     struct trust_doc same = document(3, &root);
     payload.size = 0;

@@ -1,5 +1,6 @@
-/* Project Wycheproof's vectors, read where they lie beside the source tree. Their results are not to be argued with:
- * "valid" must pass, "invalid" must not; the one "acceptable" ECDH case is a compressed point, which we refuse. */
+/* Project Wycheproof's vectors, read where they lie beside the source tree. Their results are not to be argued
+ * with: "valid" must pass, "invalid" must not; the one "acceptable" ECDH case is a compressed point, which we
+ * refuse. */
 #include "trust_test.h"
 
 #include <cjson/cJSON.h>
@@ -49,8 +50,8 @@ static void drop(struct bytes b)
 static void assert_case(const cJSON *test, bool passed, bool expected)
 {
     if (passed != expected)
-        print_error("case %d (%s): %s\n", cJSON_GetObjectItemCaseSensitive(test, "tcId")->valueint, text_of(test, "comment"),
-                 passed ? "passed, but must not" : "refused, but must pass");
+        print_error("case %d (%s): %s\n", cJSON_GetObjectItemCaseSensitive(test, "tcId")->valueint,
+                    text_of(test, "comment"), passed ? "passed, but must not" : "refused, but must pass");
     assert_int_equal(passed, expected);
 }
 
@@ -98,7 +99,8 @@ static void scalar_of(struct bytes number, uint8_t *out)
 
 static bool agrees(const cJSON *test)
 {
-    struct bytes point = bytes_of(test, "public"), private = bytes_of(test, "private"), shared = bytes_of(test, "shared");
+    struct bytes point = bytes_of(test, "public"), private = bytes_of(test, "private"),
+                 shared = bytes_of(test, "shared");
     uint8_t scalar[P256_SCALAR_SIZE], out[32];
     scalar_of(private, scalar);
     struct p256_key key;
@@ -121,10 +123,10 @@ static void agrees_on_all_355_shared_secrets_as_they_say(void **state)
     int count = 0;
     cJSON_ArrayForEach(group, cJSON_GetObjectItemCaseSensitive(json, "testGroups"))
         cJSON_ArrayForEach(test, cJSON_GetObjectItemCaseSensitive(group, "tests"))
-        {
-            assert_case(test, agrees(test), is_valid(test));
-            count++;
-        }
+    {
+        assert_case(test, agrees(test), is_valid(test));
+        count++;
+    }
     assert_int_equal(count, 355);
     cJSON_Delete(json);
 }
@@ -157,10 +159,10 @@ static void derives_all_86_keys_as_they_say(void **state)
     int count = 0;
     cJSON_ArrayForEach(group, cJSON_GetObjectItemCaseSensitive(json, "testGroups"))
         cJSON_ArrayForEach(test, cJSON_GetObjectItemCaseSensitive(group, "tests"))
-        {
-            assert_case(test, derives(test), is_valid(test));
-            count++;
-        }
+    {
+        assert_case(test, derives(test), is_valid(test));
+        count++;
+    }
     assert_int_equal(count, 86);
     cJSON_Delete(json);
 }
