@@ -171,8 +171,8 @@ static int check_own_root(const struct signed_bytes *input, const struct verifie
                           struct error *err)
 {
     AUTO_TRUST_DOC struct trust_doc doc = {0};
-    struct trust_keys own;
-    enum role by;
+    struct trust_keys own = {0};
+    enum role by = ROLE_ROOT;
     if (trust_doc_decode(v, &doc, err) < 0 || trust_keys_of(&doc, &own, err) < 0)
         return -1;
     *version = doc.version;
@@ -184,9 +184,9 @@ static int check_own_root(const struct signed_bytes *input, const struct verifie
 int verify(const struct trust_keys *keys, const struct signed_bytes *input, struct verified *out,
            struct error *err)
 {
-    struct verified v;
-    enum role by;
-    uint64_t version;
+    struct verified v = {0};
+    enum role by = ROLE_ROOT;
+    uint64_t version = 0;
     if (check_input(input, err) < 0 || check_roles(keys, input, &by, err) < 0 ||
         make_verified(input, by, &v, err) < 0)
         return -1;
@@ -199,8 +199,8 @@ int verify(const struct trust_keys *keys, const struct signed_bytes *input, stru
 int verify_trust_first(const uint8_t *pin, const struct signed_bytes *input, struct verified *out,
                        struct error *err)
 {
-    struct verified v;
-    uint64_t version;
+    struct verified v = {0};
+    uint64_t version = 0;
     if (input->type != DOCUMENT_TRUST)
         return fail(err, "E_TYPE", "a host without trust takes a trust document and nothing else");
     if (check_input(input, err) < 0 || make_verified(input, ROLE_ROOT, &v, err) < 0)
