@@ -1,0 +1,10 @@
+/* The folders that all of Klystrr stands on. */
+#ifndef KLY_WARDEN_LAYOUT_H
+#define KLY_WARDEN_LAYOUT_H
+
+#include "base/error.h"
+
+/* Makes what is missing in /run, /var/lib, /srv and /opt, and sets owners and modes. E_LAYOUT. */
+int layout_make(struct error *err) KLY_MUST_USE;
+
+#endif
