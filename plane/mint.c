@@ -3,37 +3,26 @@
 #include <string.h>
 
 #include "base/encode.h"
-#include "trust/pae.h"
 #include "trust/seal.h"
+#include "trust/sign.h"
+#include "trust/verify.h"
 
-static int payload_digest(const struct buf *payload, char *digest, struct error *err)
+static int sign(const struct p256_key *key, enum document_type type, const struct buf *payload, struct buf *envelope,
+                char *digest, struct error *err)
 {
     uint8_t sum[DIGEST_SIZE];
     if (digest_of(payload->data, payload->size, sum, err) < 0)
         return -1;
     hex_encode(sum, sizeof sum, digest);
-    return 0;
-}
-
-static int sign_envelope(const struct p256_key *key, struct envelope *e, struct buf *out, char *digest, struct error *err)
-{
-    uint8_t pae[DIGEST_SIZE];
-    struct envelope_signature *s = &e->signatures[0];
-    e->signature_count = 1;
-    s->has_keyid = true;
-    if (pae_digest(document_payload_type(e->type), buf_view(&e->payload), pae, err) < 0 ||
-        p256_sign_digest(key, pae, s->sig, err) < 0 || p256_keyid(key->point, s->keyid, err) < 0 ||
-        payload_digest(&e->payload, digest, err) < 0)
-        return -1;
-    return envelope_encode(e, out, err);
+    return sign_document(&key, 1, type, buf_view(payload), envelope, err);
 }
 
 int mint_order(const struct p256_key *key, const struct order *order, struct buf *envelope, char *digest, struct error *err)
 {
-    AUTO_ENVELOPE struct envelope e = {.type = DOCUMENT_ORDER, .payload = BUF(ORDER_MAX)};
-    if (order_encode(order, &e.payload, err) < 0)
+    AUTO_BUF struct buf payload = BUF(PAYLOAD_MAX);
+    if (order_encode(order, &payload, err) < 0)
         return -1;
-    return sign_envelope(key, &e, envelope, digest, err);
+    return sign(key, DOCUMENT_ORDER, &payload, envelope, digest, err);
 }
 
 static int env_payload(const struct mint_env *what, struct buf *payload, struct error *err)
@@ -50,36 +39,10 @@ static int env_payload(const struct mint_env *what, struct buf *payload, struct 
 
 int mint_env(const struct p256_key *key, const struct mint_env *what, struct buf *envelope, char *digest, struct error *err)
 {
-    AUTO_ENVELOPE struct envelope e = {.type = DOCUMENT_ENV, .payload = BUF(PAYLOAD_MAX)};
-    if (env_payload(what, &e.payload, err) < 0)
+    AUTO_BUF struct buf payload = BUF(PAYLOAD_MAX);
+    if (env_payload(what, &payload, err) < 0)
         return -1;
-    return sign_envelope(key, &e, envelope, digest, err);
-}
-
-int mint_signed_by(const struct envelope *e, const uint8_t *point, struct error *err)
-{
-    uint8_t pae[DIGEST_SIZE];
-    if (pae_digest(document_payload_type(e->type), buf_view(&e->payload), pae, err) < 0)
-        return -1;
-    for (size_t i = 0; i < e->signature_count; i++) {
-        struct error ignored;
-        const struct envelope_signature *s = &e->signatures[i];
-        if (!s->malformed && p256_verify_digest(point, pae, (struct bytes){s->sig, sizeof s->sig}, &ignored) == 0)
-            return 0;
-    }
-    return fail(err, "E_SIG", "the %s is not signed by the key that must sign it", document_type_name(e->type));
-}
-
-static int check_keyids(const struct trust_doc *t, struct error *err)
-{
-    for (int i = 0; i < ROLE_COUNT; i++) {
-        uint8_t keyid[P256_KEYID_SIZE];
-        if (p256_check_point(t->roles[i].point, err) < 0 || p256_keyid(t->roles[i].point, keyid, err) < 0)
-            return fail_in(err, "trust");
-        if (memcmp(keyid, t->roles[i].keyid, sizeof keyid) != 0)
-            return fail(err, "E_TRUST_ROLES", "trust: a key is listed under an id that is not its own");
-    }
-    return 0;
+    return sign(key, DOCUMENT_ENV, &payload, envelope, digest, err);
 }
 
 static int check_plane(const struct trust_doc *t, const struct mint_plane *self, struct error *err)
@@ -102,43 +65,68 @@ static int check_step(const struct trust_doc *t, const struct trust_doc *previou
     return 0;
 }
 
-static int check_trust(const struct envelope *e, const struct trust_doc *previous, const struct mint_plane *self,
+static int verify_trust(const struct signed_bytes *input, const struct trust_doc *previous, struct verified *out,
+                        struct error *err)
+{
+    if (previous != NULL) {
+        struct trust_keys keys;
+        if (trust_keys_of(previous, &keys, err) < 0)
+            return -1;
+        return verify(&keys, input, out, err);
+    }
+    /* The owner's first word: whoever holds an API key may say it, and every host pins its digest by token. */
+    uint8_t pin[DIGEST_SIZE];
+    if (digest_of(input->payload.data, input->payload.size, pin, err) < 0)
+        return -1;
+    return verify_trust_first(pin, input, out, err);
+}
+
+static int check_trust(const struct verified *v, const struct trust_doc *previous, const struct mint_plane *self,
                        struct trust_doc *out, struct error *err)
 {
-    if (trust_doc_check(buf_view(&e->payload), out, err) < 0)
+    struct trust_keys keys;
+    if (trust_doc_decode(v, out, err) < 0)
         return -1;
-    if (check_keyids(out, err) == 0 && mint_signed_by(e, out->roles[ROLE_ROOT].point, err) == 0 &&
-        (previous == NULL || mint_signed_by(e, previous->roles[ROLE_ROOT].point, err) == 0) &&
-        check_plane(out, self, err) == 0 && check_step(out, previous, err) == 0)
+    if (check_plane(out, self, err) == 0 && check_step(out, previous, err) == 0 && trust_keys_of(out, &keys, err) == 0)
         return 0;
     trust_doc_free(out);
     return -1;
+}
+
+static int wanted(const struct envelope *e, enum document_type type, struct error *err)
+{
+    if (e->type == type)
+        return 0;
+    return fail(err, "E_TYPE", "a document of type %s is wanted here, this is one of type %s", document_type_name(type),
+                document_type_name(e->type));
 }
 
 int mint_check_trust(struct bytes envelope, const struct trust_doc *previous, const struct mint_plane *self,
                      struct trust_doc *out, char *digest, struct error *err)
 {
     AUTO_ENVELOPE struct envelope e = {0};
-    if (envelope_decode(envelope, &e, err) < 0)
+    struct verified v;
+    if (envelope_decode(envelope, &e, err) < 0 || wanted(&e, DOCUMENT_TRUST, err) < 0)
         return -1;
-    if (e.type != DOCUMENT_TRUST)
-        return fail(err, "E_TYPE", "a trust document is wanted, this is a document of type %s", document_type_name(e.type));
-    if (payload_digest(&e.payload, digest, err) < 0)
+    struct signed_bytes input = signed_bytes_of(&e);
+    if (verify_trust(&input, previous, &v, err) < 0)
         return -1;
-    return check_trust(&e, previous, self, out, err);
+    hex_encode(v.digest, sizeof v.digest, digest);
+    return check_trust(&v, previous, self, out, err);
 }
 
 int mint_check_manifest(struct bytes envelope, const struct trust_doc *trust, const char *project, struct manifest *out,
                         char *digest, struct error *err)
 {
     AUTO_ENVELOPE struct envelope e = {0};
-    if (envelope_decode(envelope, &e, err) < 0)
+    struct trust_keys keys;
+    struct verified v;
+    if (envelope_decode(envelope, &e, err) < 0 || wanted(&e, DOCUMENT_MANIFEST, err) < 0 || trust_keys_of(trust, &keys, err) < 0)
         return -1;
-    if (e.type != DOCUMENT_MANIFEST)
-        return fail(err, "E_TYPE", "a manifest is wanted, this is a document of type %s", document_type_name(e.type));
-    if (mint_signed_by(&e, trust->roles[ROLE_MANIFEST].point, err) < 0 || payload_digest(&e.payload, digest, err) < 0 ||
-        manifest_check(buf_view(&e.payload), out, err) < 0)
+    struct signed_bytes input = signed_bytes_of(&e);
+    if (verify(&keys, &input, &v, err) < 0 || manifest_decode(&v, out, err) < 0)
         return -1;
+    hex_encode(v.digest, sizeof v.digest, digest);
     if (strcmp(out->project, project) == 0)
         return 0;
     fail(err, "E_TARGET", "the manifest is for project '%s', not '%s'", out->project, project);

@@ -24,8 +24,6 @@ struct mint_env {
 /* Sealed by HPKE with a fresh key each time: keep what comes out. */
 int mint_env(const struct p256_key *key, const struct mint_env *what, struct buf *envelope, char *digest, struct error *err) KLY_MUST_USE;
 
-/* 0 if one of the signatures is this key's over payload and type; E_SIG. */
-int mint_signed_by(const struct envelope *e, const uint8_t *point, struct error *err) KLY_MUST_USE;
 /* An uploaded trust document. previous: the newest one known, or NULL for the first. Its own root key must have signed,
  * and the previous one's; the plane, its CA and the order key must be these; version exactly one more. */
 struct mint_plane {

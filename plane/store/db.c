@@ -169,6 +169,13 @@ int db_end(struct db *db, bool ok, struct error *err)
     return -1;
 }
 
+void db_copy(char *out, size_t room, const char *text)
+{
+    size_t size = strnlen(text, room - 1);
+    memcpy(out, text, size);
+    out[size] = '\0';
+}
+
 void db_text(sqlite3_stmt *s, int column, char *out, size_t room)
 {
     const unsigned char *text = sqlite3_column_text(s, column);

@@ -42,6 +42,10 @@ int64_t db_changes(struct db *db); /* rows changed by the last db_run */
 int db_begin(struct db *db, struct error *err) KLY_MUST_USE;
 int db_end(struct db *db, bool ok, struct error *err) KLY_MUST_USE;
 
+/* Text cut to fit, always ended. */
+void db_copy(char *out, size_t room, const char *text);
+#define COPY_TEXT(array, text) db_copy((array), sizeof(array), (text))
+
 /* Columns. Text is copied and cut to fit (out is always ended); missing is "". */
 void db_text(sqlite3_stmt *s, int column, char *out, size_t room);
 #define DB_TEXT(s, column, array) db_text((s), (column), (array), sizeof(array))
