@@ -15,9 +15,12 @@ static int on_body(llhttp_t *parser, const char *data, size_t size)
     return m->on_body(m->ctx, (const uint8_t *)data, size, m->err) < 0 ? HPE_USER : 0;
 }
 
+/* llhttp waits for a body after a 304 with Content-Length, which has none (RFC 9112 section 6.3). */
 static int on_headers_complete(llhttp_t *parser)
 {
-    return of(parser)->no_body ? 1 : 0;
+    const struct http_message *m = of(parser);
+    int status = m->head.status;
+    return m->no_body || (m->kind == HEAD_RESPONSE && (status < 200 || status == 204 || status == 304));
 }
 
 static int on_message_complete(llhttp_t *parser)
