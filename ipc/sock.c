@@ -97,6 +97,18 @@ int sock_inherited(unsigned index, struct error *err)
     return fd;
 }
 
+int sock_inherited_named(const char *name, struct error *err)
+{
+    const char *at = getenv("LISTEN_FDNAMES");
+    for (unsigned index = 0; at != NULL; index++) {
+        size_t length = strcspn(at, ":");
+        if (length == strlen(name) && strncmp(at, name, length) == 0)
+            return sock_inherited(index, err);
+        at = at[length] == ':' ? at + length + 1 : NULL;
+    }
+    return fail(err, "E_IPC_LISTEN", "no socket '%s' was passed: start this program by its units", name);
+}
+
 int sock_peer(int sock, uid_t *uid, pid_t *pid, struct error *err)
 {
     struct ucred who;

@@ -18,6 +18,8 @@ int sock_connect_now(const char *path, struct error *err) KLY_MUST_USE;
 int sock_listen(const char *path, int type, mode_t mode, uid_t uid, gid_t gid, struct error *err) KLY_MUST_USE;
 /* Descriptor number `index` that the service manager passed (LISTEN_FDS protocol, first is 3), set CLOEXEC; or -1. Must be a socket. */
 int sock_inherited(unsigned index, struct error *err) KLY_MUST_USE;
+/* The same by name (LISTEN_FDNAMES): for a program with several, because systemd gives them in no order. */
+int sock_inherited_named(const char *name, struct error *err) KLY_MUST_USE;
 /* Accepts, CLOEXEC and non-blocking, if the peer's uid is one of `uids` (root always is). Descriptor, -1 error
  * (E_IPC_PEER: wrong peer, connection closed), -2 nothing waits. */
 int sock_accept(int listener, const uid_t *uids, unsigned count, uid_t *peer, struct error *err) KLY_MUST_USE;

@@ -109,8 +109,8 @@ int node_publish(struct warden_node *node, struct error *err)
     snprintf(staging, sizeof staging, ".staging-%s", node->version);
     AUTO_CLOSE int fd = top < 0 ? -1 : folder(top, staging);
     AUTO_CLOSE int bin = fd < 0 ? -1 : folder(fd, "bin");
-    if (bin >= 0 && (fstatat(bin, "node", &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || syncfs(bin) < 0))
-        return fail(err, "E_NODE", "%s/bin/node is no program", staging);
+    if (bin >= 0 && (fstatat(bin, "node", &st, AT_SYMLINK_NOFOLLOW) < 0 || syncfs(bin) < 0))
+        return fail(err, "E_NODE", "%s/bin/node is not there", staging);
     if (top < 0 || (fd >= 0 && bin < 0) || move(top, staging, top, node->version, err) < 0)
         return top >= 0 && bin >= 0 ? -1 : fail(err, "E_NODE", "Node %s is not complete", node->version);
     if (fd >= 0 && fchown(fd, 0, 0) < 0)
