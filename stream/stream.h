@@ -138,7 +138,8 @@ struct stream_accept {
 
 /* What the store has: durable bytes and whether the end is known. Also after a reconnect, and then only when
  * nothing of the earlier connection is still on its way into the store: an ack answers messages of its own
- * connection. */
+ * connection. Likewise when a host says hello again on the connection it has: first commit what came before and
+ * send the acks due, then welcome; else the ack of a stream's bytes could pass for that of its end. */
 void stream_in_init(struct stream_in *in, uint64_t durable, bool closed);
 /* Where a host shall start: `from` of welcome. A host whose base lies beyond what the store has (a store
  * restored from a backup) can only go on from there: *gap is how many bytes are missing, and the store must

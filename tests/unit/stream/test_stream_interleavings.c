@@ -5,22 +5,26 @@
  * Events: the host's bytes grow, end, are trimmed; the sender sends, the plane receives (also twice), commits
  * all or only the bytes, fails to commit, acknowledges; an ack arrives or is lost; the connection breaks;
  * either side crashes and comes back with what was durable; they connect anew, with a welcome that names the
- * stream or one that does not. */
+ * stream or one that does not; the host says hello again on the connection it has, and waits for the welcome.
+ */
 #include "stream_test.h"
 
 #define BYTES    3 /* length of the whole stream */
 #define UP_MAX   3 /* messages on their way to the plane */
-#define DOWN_MAX 3 /* acks on their way to the host */
+#define DOWN_MAX 4 /* acks and welcomes on their way to the host */
 
+enum kind { DATA, OPEN, HELLO };
 struct message {
-    uint8_t open; /* 1: open from offset, else data */
+    uint8_t kind;
     uint8_t offset, size, final;
 };
+#define WELCOME 0x80 /* in an ack's place: start at the rest */
 
 struct world {
     /* the host: its files are base, end and closed of out; the rest is memory */
     struct stream_out out;
     uint8_t connected, deleted, handles, turn;
+    uint8_t alive; /* there is a connection; connected: and it has said welcome */
     /* the plane: store[0, in.durable) and in.closed_durable survive, store[in.durable, in.end) is being written
      */
     struct stream_in in;
@@ -62,7 +66,7 @@ static void clear_wire(struct world *w)
 {
     memset(w->up, 0, sizeof w->up);
     memset(w->down, 0, sizeof w->down);
-    w->up_count = w->down_count = w->opened = w->ack_was_lost = 0;
+    w->up_count = w->down_count = w->opened = w->ack_was_lost = w->alive = 0;
 }
 
 static bool grow(struct world *w)
@@ -105,7 +109,7 @@ static bool send_one(struct world *w)
         return false;
     assert_int_equal(next.handle, 1);
     assert_true(next.offset >= w->out.base && next.offset + next.size <= w->out.end);
-    w->up[w->up_count++] = (struct message){.open = next.todo == STREAM_OPEN,
+    w->up[w->up_count++] = (struct message){.kind = next.todo == STREAM_OPEN ? OPEN : DATA,
                                             .offset = (uint8_t)next.offset,
                                             .size = (uint8_t)next.size,
                                             .final = next.final};
@@ -118,7 +122,7 @@ static void hear_ack(struct world *w, uint64_t offset)
     struct stream_sender s = sender_of(w);
     enum stream_heard heard = stream_acked(&s, LOG_A, offset);
     assert_true(heard == STREAM_KNOWN || heard == STREAM_BACK || heard == STREAM_OVER ||
-                (heard == STREAM_UNKNOWN && w->deleted));
+                (heard == STREAM_UNKNOWN && (w->deleted || !w->connected)));
     if (heard == STREAM_OVER) {
         /* Deleted on the spot: so the plane must have it all, durably, the end too. */
         assert_int_equal(w->in.durable, w->out.end);
@@ -127,6 +131,26 @@ static void hear_ack(struct world *w, uint64_t offset)
         w->deleted = 1;
     }
     keep_sender(w, &s);
+}
+
+static void hear_welcome(struct world *w, uint64_t from, bool named)
+{
+    struct stream_sender s = sender_of(w);
+    stream_connected(&s);
+    if (named && !w->deleted)
+        assert_int_equal(stream_start_at(&s, LOG_A, from), STREAM_KNOWN);
+    keep_sender(w, &s);
+}
+
+static bool say_hello_again(struct world *w)
+{
+    if (!w->connected || w->up_count == UP_MAX)
+        return false;
+    struct stream_sender s = sender_of(w);
+    stream_disconnected(&s); /* nothing is sent until welcome comes */
+    keep_sender(w, &s);
+    w->up[w->up_count++] = (struct message){.kind = HELLO};
+    return true;
 }
 
 static void pop_ack(struct world *w)
@@ -139,15 +163,18 @@ static bool deliver_ack(struct world *w)
 {
     if (w->down_count == 0)
         return false;
-    uint64_t offset = w->down[0];
+    uint8_t said = w->down[0];
     pop_ack(w);
-    hear_ack(w, offset);
+    if ((said & WELCOME) != 0)
+        hear_welcome(w, said & (WELCOME - 1), true);
+    else
+        hear_ack(w, said);
     return true;
 }
 
 static bool lose_ack(struct world *w)
 {
-    if (w->down_count == 0)
+    if (w->down_count == 0 || (w->down[0] & WELCOME) != 0)
         return false;
     pop_ack(w);
     w->ack_was_lost = 1;
@@ -184,28 +211,9 @@ static void take_data(struct world *w, struct message m)
     w->in = *in;
 }
 
-static bool deliver(struct world *w)
-{
-    if (w->up_count == 0)
-        return false;
-    struct message m = w->up[0];
-    memmove(w->up, w->up + 1, sizeof *w->up * (size_t)(w->up_count - 1));
-    w->up[--w->up_count] = (struct message){0};
-    if (!m.open) {
-        take_data(w, m);
-        return true;
-    }
-    struct stream_receiver r = receiver_of(w);
-    assert_int_equal(stream_receiver_open(&r, 1, LOG_A, m.offset, w->in.durable, w->in.closed_durable, NULL),
-                     0);
-    w->in = r.live[0].in;
-    w->opened = 1;
-    return true;
-}
-
 static bool duplicate(struct world *w)
 {
-    if (w->up_count == 0 || w->up_count == UP_MAX || w->up[0].open)
+    if (w->up_count == 0 || w->up_count == UP_MAX || w->up[0].kind != DATA)
         return false;
     w->up[w->up_count++] = w->up[0];
     return true;
@@ -240,7 +248,7 @@ static void forget_writes(struct world *w)
 
 static bool break_connection(struct world *w)
 {
-    if (!w->connected)
+    if (!w->alive)
         return false;
     struct stream_sender s = sender_of(w);
     stream_disconnected(&s);
@@ -252,7 +260,7 @@ static bool break_connection(struct world *w)
 static bool acknowledge(struct world *w)
 {
     uint64_t offset;
-    if (!w->connected || !w->opened || w->down_count == DOWN_MAX || !stream_ack_due(&w->in, &offset))
+    if (!w->alive || !w->opened || w->down_count == DOWN_MAX || !stream_ack_due(&w->in, &offset))
         return false;
     w->down[w->down_count++] = (uint8_t)offset;
     if (offset > w->promised)
@@ -270,6 +278,40 @@ static bool fail_to_commit(struct world *w)
         break_connection(w);
     while (acknowledge(w)) /* at once, as stream_dropped asks */
         continue;
+    return true;
+}
+
+/* What is on its way into the store goes there first, and its acks out, before the host may begin anew. */
+static void welcome_again(struct world *w)
+{
+    commit(w);
+    while (acknowledge(w))
+        continue;
+    w->opened = 0;
+    w->down[w->down_count++] = (uint8_t)(WELCOME | w->in.durable);
+}
+
+static bool deliver(struct world *w)
+{
+    if (w->up_count == 0 || (w->up[0].kind == HELLO && w->down_count > DOWN_MAX - 3))
+        return false;
+    struct message m = w->up[0];
+    memmove(w->up, w->up + 1, sizeof *w->up * (size_t)(w->up_count - 1));
+    w->up[--w->up_count] = (struct message){0};
+    if (m.kind == HELLO) {
+        welcome_again(w);
+        return true;
+    }
+    if (m.kind == DATA) {
+        if (w->opened) /* else it is a second copy from before the hello, to a handle that is gone */
+            take_data(w, m);
+        return true;
+    }
+    struct stream_receiver r = receiver_of(w);
+    assert_int_equal(stream_receiver_open(&r, 1, LOG_A, m.offset, w->in.durable, w->in.closed_durable, NULL),
+                     0);
+    w->in = r.live[0].in;
+    w->opened = 1;
     return true;
 }
 
@@ -295,18 +337,14 @@ static bool crash_plane(struct world *w)
 
 static bool connect_anew(struct world *w, bool named)
 {
-    if (w->connected)
+    if (w->alive)
         return false;
+    w->alive = 1;
     forget_writes(w);
-    struct stream_sender s = sender_of(w);
-    stream_connected(&s);
-    if (named && !w->deleted) {
-        uint64_t gap;
-        uint64_t from = stream_welcome_from(w->in.durable, w->out.base, &gap);
-        assert_int_equal(gap, 0); /* only acknowledged bytes are ever trimmed */
-        assert_int_equal(stream_start_at(&s, LOG_A, from), STREAM_KNOWN);
-    }
-    keep_sender(w, &s);
+    uint64_t gap;
+    uint64_t from = stream_welcome_from(w->in.durable, w->out.base, &gap);
+    assert_int_equal(gap, 0); /* only acknowledged bytes are ever trimmed */
+    hear_welcome(w, from, named);
     return true;
 }
 
@@ -339,6 +377,7 @@ static const event events[] = {
     crash_plane,
     connect_named,
     connect_unnamed,
+    say_hello_again,
 };
 #define EVENTS (sizeof events / sizeof *events)
 
@@ -393,15 +432,15 @@ static uint64_t hash_of(const struct world *w)
     h = mix(h, (uint64_t)o->closed | (uint64_t)o->final_sent << 1 | (uint64_t)o->over << 2 |
                    (uint64_t)o->lost << 3 | (uint64_t)(o->name[0] != 0) << 4);
     h = mix(h, (uint64_t)w->connected | (uint64_t)w->deleted << 8 | (uint64_t)w->handles << 16 |
-                   (uint64_t)w->turn << 24 | (uint64_t)w->opened << 32 | (uint64_t)w->promised << 40 |
-                   (uint64_t)w->ack_was_lost << 48);
+                   (uint64_t)w->turn << 24 | (uint64_t)w->opened << 32 | (uint64_t)w->alive << 33 |
+                   (uint64_t)w->promised << 40 | (uint64_t)w->ack_was_lost << 48);
     h = mix(h, in->end | in->durable << 8 | in->told << 16 | (uint64_t)in->closed << 24 |
                    (uint64_t)in->closed_durable << 25 | (uint64_t)in->closed_told << 26 |
                    (uint64_t)in->behind << 27 | (uint64_t)in->behind_told << 28);
     for (size_t i = 0; i < BYTES; i++)
         h = mix(h, w->store[i]);
     for (size_t i = 0; i < UP_MAX; i++)
-        h = mix(h, (uint64_t)w->up[i].open | (uint64_t)w->up[i].offset << 8 | (uint64_t)w->up[i].size << 16 |
+        h = mix(h, (uint64_t)w->up[i].kind | (uint64_t)w->up[i].offset << 8 | (uint64_t)w->up[i].size << 16 |
                        (uint64_t)w->up[i].final << 24);
     for (size_t i = 0; i < DOWN_MAX; i++)
         h = mix(h, w->down[i]);
