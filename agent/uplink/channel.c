@@ -7,8 +7,10 @@
 
 static void stop_timers(struct channel *c)
 {
-    loop_timer_stop(c->beat);
-    loop_timer_stop(c->deadline);
+    if (c->beat != NULL)
+        loop_timer_stop(c->beat);
+    if (c->deadline != NULL)
+        loop_timer_stop(c->deadline);
 }
 
 static void save_session(struct channel *c)
@@ -129,14 +131,18 @@ int channel_init(struct channel *c, struct net_loop *net, const struct channel_e
     c->deadline = loop_timer_new(net, on_no_welcome, c);
     if (c->beat != NULL && c->deadline != NULL)
         return 0;
-    channel_free(c);
     return fail(err, "E_MEMORY", "no memory for the connection to the plane");
+}
+
+void channel_retire(struct channel *c, uint16_t code, const struct error *why)
+{
+    channel_end(c, code, why);
+    loop_timer_free(&c->beat);
+    loop_timer_free(&c->deadline);
 }
 
 void channel_free(struct channel *c)
 {
-    loop_timer_free(&c->beat);
-    loop_timer_free(&c->deadline);
     tls_session_free(c->session);
     tls_context_free(c->tls);
     c->session = NULL;

@@ -45,7 +45,9 @@ struct channel {
 /* Zeroes c. E_MEMORY. */
 int channel_init(struct channel *c, struct net_loop *net, const struct channel_events *events, void *ctx,
                  struct error *err) KLY_MUST_USE;
-/* Only without a connection. */
+/* The end: as channel_end, and gives back what the loop holds; no channel_connect after it. */
+void channel_retire(struct channel *c, uint16_t code, const struct error *why);
+/* After channel_retire and on_closed. */
 void channel_free(struct channel *c);
 /* Who we are from the next connection on; drops the saved session. Only without a connection. E_TLS_CONFIG. */
 int channel_use(struct channel *c, const struct tls_client_options *who, struct error *err) KLY_MUST_USE;

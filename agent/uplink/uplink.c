@@ -170,7 +170,8 @@ static bool has_prefix(const char *text, const char *prefix)
 static void explain(struct uplink *u, struct error *why)
 {
     char warning[256];
-    bool refused = strcmp(why->code, "E_TLS_REFUSED") == 0 || strcmp(why->code, "E_PLANE_REFUSED") == 0;
+    bool refused = strcmp(why->code, "E_TLS_REFUSED") == 0 || strcmp(why->code, "E_TLS_CLOSED") == 0 ||
+                   strcmp(why->code, "E_PLANE_REFUSED") == 0;
     if (has_prefix(why->code, "E_CONN_") || has_prefix(why->code, "E_TLS_") || has_prefix(why->code, "E_HTTP_") ||
         has_prefix(why->code, "E_WS_"))
         fail_in(why, "the plane at %s cannot be reached", u->config.url);
@@ -481,7 +482,7 @@ static int on_link_record(void *ctx, struct ipc_record *record, struct error *er
     if (was_ready || !reconcile_ready(&u->reconcile))
         return 0;
     tell_agent(u);
-    if (u->state == UPLINK_WAITING && strcmp(u->why.code, "E_AGENT_AWAY") == 0)
+    if (u->state == UPLINK_WAITING && (u->why.code[0] == '\0' || strcmp(u->why.code, "E_AGENT_AWAY") == 0))
         loop_timer_start(u->retry, 0, 0);
     return 0;
 }
@@ -559,7 +560,7 @@ struct uplink *uplink_open(struct net_loop *net, const struct uplink_options *op
         uplink_close(u);
         return NULL; /* the caller exits */
     }
-    loop_timer_start(u->retry, 0, 0);
+    loop_timer_start(u->retry, LOCAL_RETRY_MS, 0); /* sooner, when the agent is ready */
     loop_timer_start(u->renewal, RENEWAL_CHECK_MS, RENEWAL_CHECK_MS);
     return u;
 }
@@ -571,7 +572,7 @@ void uplink_close(struct uplink *u)
         return;
     set_state(u, UPLINK_CLOSING, NULL);
     fail(&why, "E_STOPPING", "klystrr-uplink was stopped");
-    channel_end(&u->channel, 1001, &why);
+    channel_retire(&u->channel, 1001, &why);
     enrol_cancel(&u->enrol);
     link_close(&u->link);
     local_api_close(&u->api);
