@@ -114,6 +114,12 @@ static int fail_verify(uint32_t flags, const char *host, struct error *err)
     return fail(err, "E_TLS_CA", "the peer's certificate is not trusted: %.*s", size > 0 ? size - 1 : 0, words);
 }
 
+/* What mbedTLS refuses without a word, or we refuse after it: the peer is told too. */
+static void say_refused(struct tls *t, unsigned char alert)
+{
+    (void)mbedtls_ssl_send_alert_message(&t->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert);
+}
+
 static int fail_tls(struct tls *t, int number, struct error *err)
 {
     switch (number) {
@@ -124,6 +130,7 @@ static int fail_tls(struct tls *t, int number, struct error *err)
     case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
         return fail(err, "E_TLS_REFUSED", "the peer refused: %s (alert %d)", alert_name(t->ssl.in_msg[1]), t->ssl.in_msg[1]);
     case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE:
+        say_refused(t, MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
         return fail(err, "E_TLS_NO_CERT", "the peer showed no certificate");
     case 0:
     case MBEDTLS_ERR_SSL_CONN_EOF:
@@ -305,8 +312,10 @@ int tls_handshake(struct tls *t, struct error *err)
         if (r != 0 && r != MBEDTLS_ERR_SSL_WANT_READ && r != MBEDTLS_ERR_SSL_WANT_WRITE)
             return fail_tls(t, r, err);
     }
-    if (check_peer(t, err) < 0)
+    if (check_peer(t, err) < 0) {
+        say_refused(t, MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
         return -1;
+    }
     t->done = true;
     return 1;
 }

@@ -16,12 +16,13 @@
 
 #include "base/clock.h"
 
-#define CLOSE_MS     5000
-#define REASON_MAX   123
-#define CONTROL_MAX  125
-#define FRAME_HEAD   14
-#define OUT_MAX      (WS_MESSAGE_MAX + 8192)
-#define CODE_TOO_BIG 1009
+#define CLOSE_MS      5000
+#define REASON_MAX    123
+#define CONTROL_MAX   125
+#define FRAME_HEAD    14
+#define OUT_MAX       (WS_MESSAGE_MAX + 8192)
+#define CODE_PROTOCOL 1002
+#define CODE_TOO_BIG  1009
 
 /* ---- Out ------------------------------------------------------------------------------------------------------------ */
 
@@ -35,14 +36,19 @@ static ssize_t on_wslay_send(wslay_event_context_ptr ctx, const uint8_t *data, s
     return -1;
 }
 
-static int on_wslay_mask(wslay_event_context_ptr ctx, uint8_t *out, size_t size, void *user)
+static bool random_bytes(uint8_t *out, size_t size)
 {
-    (void)user;
     ssize_t got;
     do
         got = getrandom(out, size, 0);
     while (got < 0 && errno == EINTR);
-    if (got == (ssize_t)size)
+    return got == (ssize_t)size;
+}
+
+static int on_wslay_mask(wslay_event_context_ptr ctx, uint8_t *out, size_t size, void *user)
+{
+    (void)user;
+    if (random_bytes(out, size))
         return 0;
     wslay_event_set_error(ctx, WSLAY_ERR_CALLBACK_FAILURE);
     return -1;
@@ -289,6 +295,27 @@ static const struct wslay_event_callbacks wslay_callbacks = {
     .on_msg_recv_callback = on_wslay_message,
 };
 
+/* wslay answers a malformed frame head with a close frame that has no code; the peer is owed one, so it is made here. */
+static void say_protocol_error(struct ws *w)
+{
+    uint8_t frame[8] = {0x88, 0x02, CODE_PROTOCOL >> 8, CODE_PROTOCOL & 0xff};
+    size_t size = 4;
+    if (!w->is_server && random_bytes(frame + 2, 4)) {
+        frame[1] |= 0x80;
+        frame[6] = (uint8_t)(frame[2] ^ (CODE_PROTOCOL >> 8));
+        frame[7] = (uint8_t)(frame[3] ^ (CODE_PROTOCOL & 0xff));
+        size = 8;
+    }
+    (void)!conn_write(w->conn, frame, size, NULL);
+    if (!w->broken) {
+        w->broken = true;
+        fail(&w->error, "E_WS_PROTOCOL", "the peer sent a frame that breaks the WebSocket protocol");
+    }
+    w->state = WS_OVER;
+    loop_timer_stop(w->timer);
+    conn_finish(w->conn);
+}
+
 void ws_feed(struct ws *w, const uint8_t *data, size_t size)
 {
     if (w->state == WS_OVER)
@@ -298,13 +325,17 @@ void ws_feed(struct ws *w, const uint8_t *data, size_t size)
     int r = wslay_event_recv(w->wslay);
     w->in = NULL;
     w->in_size = 0;
-    if (r != 0) {
+    if (w->state == WS_OVER)
+        return;
+    if (r == WSLAY_ERR_NOMEM) {
         struct error err;
         fail(&err, "E_NO_MEMORY", "no memory for a WebSocket message");
         ws_break(w, &err);
-        return;
+    } else if (r != 0) {
+        say_protocol_error(w);
+    } else {
+        end_if_over(w);
     }
-    end_if_over(w);
 }
 
 /* ---- The connection --------------------------------------------------------------------------------------------------- */
