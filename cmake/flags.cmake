@@ -1,4 +1,5 @@
 # What every object of this project is compiled and linked with.
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
 add_library(kly_flags INTERFACE)
 target_compile_definitions(kly_flags INTERFACE _GNU_SOURCE KLY_VERSION="${PROJECT_VERSION}")
 target_include_directories(kly_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
