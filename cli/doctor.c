@@ -128,7 +128,7 @@ static bool any_project(char *out, size_t room)
     bool found = false;
     for (struct dirent *e; folder != NULL && !found && (e = readdir(folder)) != NULL;)
         if (name_is_project(e->d_name)) {
-            snprintf(out, room, "%s", e->d_name);
+            snprintf(out, room, "%.31s", e->d_name); /* no name is longer */
             found = true;
         }
     if (folder != NULL)
