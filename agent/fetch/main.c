@@ -212,8 +212,9 @@ static int do_fetch(struct options *o, struct error *err)
     if (failed == 0)
         show_commit(commit, &done);
     git_commit_free(commit);
-    session_close(&s);
+    session_disconnect(&s);
     git_repository_free(repo);
+    session_close(&s);
     return failed;
 }
 

@@ -159,8 +159,7 @@ int mirror_update(struct session *s, const struct mirror_wish *wish, git_reposit
     if (fresh || s->why.code[0] != '\0' || !may_be_damage(err))
         return -1;
     printf("the mirror may be damaged, fetching all of it again\n");
-    git_remote_free(s->remote);
-    s->remote = NULL;
+    session_disconnect(s);
     git_commit_free(*commit);
     git_repository_free(*repo);
     *commit = NULL;

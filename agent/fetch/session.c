@@ -128,17 +128,26 @@ int session_open(struct session *s, const struct session_options *options, struc
     if (!s->url.ssh)
         without_line_end(&s->credential);
     start_alarm(options);
-    if (git_libgit2_init() < 0)
+    s->started = git_libgit2_init() > 0;
+    if (!s->started)
         return fail(err, "E_GIT_FETCH", "libgit2 cannot be started");
     return set_options(options, err);
 }
 
-void session_close(struct session *s)
+void session_disconnect(struct session *s)
 {
     git_remote_free(s->remote);
+    s->remote = NULL;
+}
+
+void session_close(struct session *s)
+{
+    session_disconnect(s);
     drop_known_hosts(s);
     buf_wipe_free(&s->credential);
     buf_free(&s->known_hosts);
+    if (s->started)
+        git_libgit2_shutdown();
 }
 
 /* ---- errors ---- */
@@ -292,8 +301,7 @@ int session_connect(struct session *s, git_repository *repo, const char *ref, gi
     set_callbacks(&how.callbacks, s);
     how.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
     how.proxy_opts.type = GIT_PROXY_NONE;
-    git_remote_free(s->remote);
-    s->remote = NULL;
+    session_disconnect(s);
     s->asked = false;
     int result = repo != NULL ? git_remote_create_anonymous(&s->remote, repo, s->options->url)
                               : git_remote_create_detached(&s->remote, s->options->url);

@@ -25,15 +25,18 @@ struct session {
     struct source_url url;
     struct buf credential, known_hosts;
     struct error why;     /* said by a callback, in place of libgit2's words */
+    bool started;         /* libgit2 was */
     bool asked;           /* credentials were given once already */
     int64_t shown_ms;     /* progress was printed */
     char home[40];        /* ssh: a folder of our own for a known_hosts file */
     git_remote *remote;
 };
 
-/* Takes the URL apart, reads the descriptors, starts libgit2. Free with session_close in any case. */
+/* Takes the URL apart, reads the descriptors, starts libgit2. Close it in any case, after all that came from it. */
 int session_open(struct session *s, const struct session_options *options, struct error *err) KLY_MUST_USE;
 void session_close(struct session *s);
+/* Lets go of the connection, and so of the repository given to session_connect. */
+void session_disconnect(struct session *s);
 
 /* Connects and finds what `ref` is there, tags peeled. E_GIT_… The remote belongs to repo, or to none (NULL). */
 int session_connect(struct session *s, git_repository *repo, const char *ref, git_oid *tip, struct error *err) KLY_MUST_USE;
