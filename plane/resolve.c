@@ -1,15 +1,15 @@
-/* Happy path: a request waits for one of four places → files in a folder of its own (CA, known hosts) → the child, with
- * pipes for output, errors and, if the manifest names one, the credential → it exits → its output is read → the callback.
+/* Happy path: a request waits for one of four places → the child, with pipes for output and errors, and CA, known hosts and
+ * credential in memory files that only it holds → it exits → its output is read → the callback.
  * Failures: the child says E_… on standard error; it is killed after 30 s or beyond 64 KiB of output. Close: a request
- * ends when its process handle and three pipes are closed; then its folder is removed. */
+ * ends when its process handle and two pipes are closed. */
 #include "plane/resolve.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/durable.h"
@@ -20,7 +20,7 @@
 #define WAITING_MAX 64
 #define TIME_MS     30000
 #define OUTPUT_MAX  65536
-#define CREDENTIAL_FD 3
+#define FILES_MAX   3
 
 struct request {
     struct request *next;
@@ -28,11 +28,10 @@ struct request {
     resolved *done;
     void *ctx;
     char url[URL_SOURCE_MAX + 1], ref[256];
-    char ca[128], known_hosts[128]; /* paths, or "" */
     struct buf ca_pem, hosts_text, credential; /* credential: wiped */
     uv_process_t process;
-    uv_pipe_t out, errors, secret;
-    uv_write_t write;
+    uv_pipe_t out, errors;
+    int files[FILES_MAX]; /* memory files: CA, known hosts, credential; -1: none */
     struct loop_timer *timer;
     struct buf out_text, error_text;
     int open_handles;
@@ -90,10 +89,9 @@ void resolve_parse_error(const char *text, struct error *err)
 
 static void request_free(struct request *r)
 {
-    if (r->ca[0] != '\0')
-        unlink(r->ca);
-    if (r->known_hosts[0] != '\0')
-        unlink(r->known_hosts);
+    for (int i = 0; i < FILES_MAX; i++)
+        if (r->files[i] >= 0)
+            close(r->files[i]);
     if (r->timer != NULL)
         loop_timer_free(&r->timer);
     buf_free(&r->ca_pem);
@@ -170,7 +168,6 @@ static void on_child_exit(uv_process_t *process, int64_t status, int signal)
     r->signal = signal;
     loop_timer_stop(r->timer);
     close_handle((uv_handle_t *)process);
-    close_handle((uv_handle_t *)&r->secret);
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
@@ -200,25 +197,21 @@ static void on_time(void *ctx)
     close_handle((uv_handle_t *)&r->errors);
 }
 
-static void on_written(uv_write_t *write, int status)
-{
-    struct request *r = write->data;
-    (void)status;
-    close_handle((uv_handle_t *)&r->secret);
-}
-
-static int write_temp(struct request *r, const struct buf *data, char *path, size_t room)
+static int memory_file(const struct buf *data, int *fd)
 {
     if (data->size == 0)
         return 0;
-    snprintf(path, room, "/tmp/klystrr-plane-XXXXXX");
-    AUTO_CLOSE int fd = mkostemp(path, O_CLOEXEC);
-    if (fd < 0) {
-        path[0] = '\0';
+    *fd = memfd_create("klystrr", MFD_CLOEXEC);
+    if (*fd < 0 || write_all(*fd, data->data, data->size) < 0 || lseek(*fd, 0, SEEK_SET) < 0)
         return -1;
-    }
-    (void)r;
-    return write_all(fd, data->data, data->size);
+    return 0;
+}
+
+static int make_files(struct request *r)
+{
+    if (memory_file(&r->ca_pem, &r->files[0]) < 0 || memory_file(&r->hosts_text, &r->files[1]) < 0)
+        return -1;
+    return memory_file(&r->credential, &r->files[2]);
 }
 
 static void open_pipes(struct request *r)
@@ -226,54 +219,58 @@ static void open_pipes(struct request *r)
     uv_loop_t *uv = &r->plane->uv;
     uv_pipe_init(uv, &r->out, 0);
     uv_pipe_init(uv, &r->errors, 0);
-    uv_pipe_init(uv, &r->secret, 0);
-    r->out.data = r->errors.data = r->secret.data = r->process.data = r->write.data = r;
-    r->open_handles = 4;
+    r->out.data = r->errors.data = r->process.data = r;
+    r->open_handles = 3;
 }
 
-static void feed(struct request *r)
+struct command {
+    char *argv[16];
+    char numbers[FILES_MAX][4];
+    uv_stdio_container_t stdio[3 + FILES_MAX];
+    int argc, stdio_count;
+};
+
+static void build(struct request *r, struct command *c)
 {
-    uv_buf_t data = uv_buf_init((char *)r->credential.data, (unsigned)r->credential.size);
-    uv_read_start((uv_stream_t *)&r->out, on_alloc, on_read);
-    uv_read_start((uv_stream_t *)&r->errors, on_alloc, on_read);
-    if (r->credential.size == 0 || uv_write(&r->write, (uv_stream_t *)&r->secret, &data, 1, on_written) < 0)
-        close_handle((uv_handle_t *)&r->secret);
+    static const char *const flags[FILES_MAX] = {"--ca-fd", "--known-hosts-fd", "--credential-fd"};
+    const char *fixed[] = {r->plane->resolver->program, "resolve", "--deadline", "25", "--url", r->url, "--ref", r->ref};
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
+        c->argv[c->argc++] = (char *)(uintptr_t)fixed[i];
+    c->stdio[0].flags = UV_IGNORE;
+    c->stdio[1].flags = c->stdio[2].flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
+    c->stdio[1].data.stream = (uv_stream_t *)&r->out;
+    c->stdio[2].data.stream = (uv_stream_t *)&r->errors;
+    c->stdio_count = 3;
+    for (int i = 0; i < FILES_MAX; i++) {
+        if (r->files[i] < 0)
+            continue;
+        snprintf(c->numbers[i], sizeof c->numbers[i], "%d", c->stdio_count);
+        c->argv[c->argc++] = (char *)(uintptr_t)flags[i];
+        c->argv[c->argc++] = c->numbers[i];
+        c->stdio[c->stdio_count].flags = UV_INHERIT_FD;
+        c->stdio[c->stdio_count++].data.fd = r->files[i];
+    }
 }
 
 static void spawn(struct request *r)
 {
-    char *argv[16], *env[] = {(char *)"PATH=/usr/bin:/bin", (char *)"LC_ALL=C.UTF-8", NULL};
-    int n = 0;
-    argv[n++] = r->plane->resolver->program;
-    argv[n++] = (char *)"resolve";
-    argv[n++] = (char *)"--url", argv[n++] = r->url;
-    argv[n++] = (char *)"--ref", argv[n++] = r->ref;
-    if (r->ca[0] != '\0')
-        argv[n++] = (char *)"--ca", argv[n++] = r->ca;
-    if (r->known_hosts[0] != '\0')
-        argv[n++] = (char *)"--known-hosts", argv[n++] = r->known_hosts;
-    if (r->credential.size > 0)
-        argv[n++] = (char *)"--credential-fd", argv[n++] = (char *)"3";
-    argv[n] = NULL;
-    uv_stdio_container_t stdio[4] = {
-        {.flags = UV_IGNORE},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->out},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->errors},
-        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&r->secret},
-    };
-    uv_process_options_t options = {.file = argv[0], .args = argv, .env = env, .cwd = "/", .exit_cb = on_child_exit, .stdio = stdio,
-                                    .stdio_count = r->credential.size > 0 ? CREDENTIAL_FD + 1 : CREDENTIAL_FD};
+    static char path[] = "PATH=/usr/bin:/bin", locale[] = "LC_ALL=C.UTF-8";
+    char *env[] = {path, locale, NULL};
+    struct command c = {.argc = 0};
+    build(r, &c);
+    uv_process_options_t options = {.file = c.argv[0], .args = c.argv, .env = env, .cwd = "/", .exit_cb = on_child_exit,
+                                    .stdio = c.stdio, .stdio_count = c.stdio_count};
     open_pipes(r);
     r->spawned = uv_spawn(&r->plane->uv, &r->process, &options) == 0;
     if (r->spawned) {
-        feed(r);
+        uv_read_start((uv_stream_t *)&r->out, on_alloc, on_read);
+        uv_read_start((uv_stream_t *)&r->errors, on_alloc, on_read);
         loop_timer_start(r->timer, TIME_MS, 0);
         return;
     }
     close_handle((uv_handle_t *)&r->process);
     close_handle((uv_handle_t *)&r->out);
     close_handle((uv_handle_t *)&r->errors);
-    close_handle((uv_handle_t *)&r->secret);
 }
 
 static void run_next(struct plane *p)
@@ -286,9 +283,8 @@ static void run_next(struct plane *p)
         r->next = all->running;
         all->running = r;
         all->running_count++;
-        if (write_temp(r, &r->ca_pem, r->ca, sizeof r->ca) < 0 ||
-            write_temp(r, &r->hosts_text, r->known_hosts, sizeof r->known_hosts) < 0)
-            r->why = "a temporary file could not be written";
+        if (make_files(r) < 0)
+            r->why = "a memory file could not be made";
         r->stopping = p->stopping;
         spawn(r);
         if (r->stopping || r->why != NULL)
@@ -327,6 +323,7 @@ static struct request *new_request(struct plane *p, struct error *err)
         return NULL;
     }
     r->plane = p;
+    r->files[0] = r->files[1] = r->files[2] = -1;
     r->ca_pem = BUF(MANIFEST_CA_MAX);
     r->hosts_text = BUF(65536);
     r->credential = BUF(ENV_VALUE_MAX);
