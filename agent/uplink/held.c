@@ -57,6 +57,23 @@ static struct held_stream *by_id(struct held *h, uint32_t id)
     return NULL;
 }
 
+bool held_acked(struct held *h, const char *name, struct link_grown *body)
+{
+    const struct stream_out *o = stream_find(&h->sender, name);
+    for (size_t i = 0; i < LINK_STREAMS_MAX && o != NULL; i++) {
+        struct held_stream *s = &h->streams[i];
+        if (s->fd < 0 || strcmp(s->name, name) != 0)
+            continue;
+        if (o->acked <= s->told && o->over == s->told_over)
+            return false;
+        s->told = o->acked > s->told ? o->acked : s->told;
+        s->told_over = o->over;
+        *body = (struct link_grown){.id = s->id, .closed = s->told_over, .end = s->told};
+        return true;
+    }
+    return false;
+}
+
 static int malformed(const struct ipc_record *record, struct error *err)
 {
     return fail(err, "E_LINK", "the agent sent a malformed record (verb %u, %u bytes)", (unsigned)record->head.verb,
@@ -111,7 +128,7 @@ static int add_stream(struct held *h, const struct link_stream *body, int *fd, b
     stream_remove(&h->sender, body->name);
     if (stream_add(&h->sender, body->name, body->base, body->end, body->closed != 0, err) < 0)
         return -1;
-    *place = (struct held_stream){.id = body->id, .base = body->base, .fd = take_fd(fd)};
+    *place = (struct held_stream){.id = body->id, .base = body->base, .told = body->base, .fd = take_fd(fd)};
     memcpy(place->name, body->name, strlen(body->name) + 1);
     return 0;
 }

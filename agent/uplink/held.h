@@ -14,6 +14,8 @@ struct held_stream {
     int fd;      /* owned; -1: a free place */
     uint64_t base; /* stream offset of the file's first byte */
     char name[STREAM_NAME_MAX + 1];
+    uint64_t told; /* the agent was told that all bytes before it are durable at the plane */
+    bool told_over;
 };
 
 struct held {
@@ -42,6 +44,8 @@ void held_free(struct held *h);
 /* One record. Takes the descriptors it needs. -1 (E_LINK, E_STREAM_*, E_JSON …): the record breaks the protocol; the
  * connection to the agent is to be closed and held_clear called. */
 int held_record(struct held *h, struct ipc_record *record, enum held_change *change, struct error *err) KLY_MUST_USE;
+/* Is there an acknowledgement that the agent has not heard yet? Then *body says it, and it counts as told. */
+bool held_acked(struct held *h, const char *name, struct link_grown *body);
 /* NULL if there is none. */
 const struct held_stream *held_stream(const struct held *h, const char *name);
 /* Reads exactly size bytes from a stream's offset. E_SPOOL if they are not there. */

@@ -218,6 +218,11 @@ bool link_connected(const struct link *l)
     return l->line != NULL;
 }
 
+unsigned link_waiting(const struct link *l)
+{
+    return l->waiting;
+}
+
 static int enqueue(struct link *l, uint16_t verb, const void *body, size_t size, int fd)
 {
     struct waiting *w = l->waiting < LINK_QUEUE_MAX ? malloc(sizeof *w + size) : NULL;

@@ -32,6 +32,8 @@ struct link *link_open(struct net_loop *net, const char *path, const struct link
 /* *l becomes NULL; the loop must run once more to give the memory back. */
 void link_close(struct link **l);
 bool link_connected(const struct link *l);
+/* Records that wait because the agent has not read those before. */
+unsigned link_waiting(const struct link *l);
 /* Sends, or queues, one record. body is copied; fd (or -1) is taken in any case. Without a connection it is dropped:
  * whoever connects next is told everything again. Never calls back from inside. */
 void link_send(struct link *l, uint16_t verb, const void *body, size_t size, int fd);

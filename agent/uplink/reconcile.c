@@ -202,6 +202,8 @@ int reconcile_relay(struct reconcile *r, const struct envelope *document, struct
     struct link_document body = {.kind = link_kind[document->type]};
     if (!r->held.ready)
         return fail(err, "E_AGENT_AWAY", "the agent on this host is not there, the document was dropped");
+    if (r->out->agent_busy(r->ctx))
+        return fail(err, "E_BUSY", "the agent on this host has not taken the documents before this one, it was dropped");
     for (size_t i = 0; i < document->signature_count && i < LINK_SIGNATURES_MAX; i++) {
         const struct envelope_signature *from = &document->signatures[i];
         struct link_signature *to = &body.signatures[body.signature_count];
@@ -219,15 +221,12 @@ int reconcile_relay(struct reconcile *r, const struct envelope *document, struct
     return 0;
 }
 
-/* What the machine believes, never the plane's own number. */
+/* What the machine believes, never the plane's own number; and only news, so that a plane cannot make us chatter. */
 static void tell_acked(struct reconcile *r, const char *name)
 {
-    const struct held_stream *s = held_stream(&r->held, name);
-    const struct stream_out *o = stream_find(&r->held.sender, name);
-    if (s == NULL || o == NULL)
-        return;
-    struct link_grown body = {.id = s->id, .closed = o->over, .end = o->acked};
-    r->out->agent(r->ctx, LINK_ACKED, &body, sizeof body, -1);
+    struct link_grown body;
+    if (held_acked(&r->held, name, &body))
+        r->out->agent(r->ctx, LINK_ACKED, &body, sizeof body, -1);
 }
 
 static void heard(struct reconcile *r, enum stream_heard what, const char *name, uint64_t offset)

@@ -16,6 +16,7 @@ struct reconcile_out {
     int (*binary)(void *ctx, const void *data, size_t size);
     /* To the agent; fd (or -1) is taken. */
     void (*agent)(void *ctx, uint16_t verb, const void *body, size_t size, int fd);
+    bool (*agent_busy)(void *ctx); /* has so much not been taken yet that no document should be added? */
     /* To the hub. */
     void (*said_hello)(void *ctx);
     void (*welcome)(void *ctx, const struct message_welcome *welcome);
@@ -44,7 +45,7 @@ void reconcile_free(struct reconcile *r);
 int reconcile_record(struct reconcile *r, struct ipc_record *record, struct error *err) KLY_MUST_USE;
 void reconcile_agent_gone(struct reconcile *r);
 bool reconcile_ready(const struct reconcile *r); /* the agent has told everything */
-/* A document of the plane, also one that came with the enrolment. E_AGENT_AWAY, E_MEMORY, E_IPC_MEMFD. */
+/* A document of the plane, also one that came with the enrolment. E_AGENT_AWAY, E_BUSY, E_IPC_MEMFD. */
 int reconcile_relay(struct reconcile *r, const struct envelope *document, struct error *err) KLY_MUST_USE;
 
 /* The plane's side. */

@@ -122,6 +122,21 @@ static void a_used_token_beside_a_good_certificate_is_dropped(void **state)
     assert_false(world_has(w, "identity/token"));
 }
 
+static void a_new_token_while_online_enrols_again(void **state)
+{
+    struct world *w = *state;
+    AUTO_BUF struct buf before = BUF(X509_PEM_MAX), after = BUF(X509_PEM_MAX);
+    come_online(w);
+    world_read(w, "identity/cert.pem", &before);
+    world_write(w, "token.sha256", WORLD_TOKEN_SHA256, 0600);
+    world_write(w, "identity/token", WORLD_TOKEN, 0600);
+    (void)world_expect_online(w, false);
+    (void)world_expect_online(w, true);
+    world_read(w, "identity/cert.pem", &after);
+    assert_string_not_equal(buf_text(&before), buf_text(&after));
+    assert_false(world_has(w, "identity/token"));
+}
+
 static void a_refused_token_is_the_reason_people_read(void **state)
 {
     struct world *w = *state;
@@ -602,6 +617,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(enrols_once_and_says_what_the_host_has),
         WITH_WORLD(a_used_token_beside_a_good_certificate_is_dropped),
+        WITH_WORLD(a_new_token_while_online_enrols_again),
         WITH_WORLD(a_refused_token_is_the_reason_people_read),
         WITH_WORLD(the_secret_goes_to_nobody_but_the_pinned_plane),
         WITH_WORLD(loose_files_keep_it_offline_and_alive),

@@ -182,7 +182,7 @@ void world_open(struct world *w)
     path_of(w, "identity", path, sizeof path);
     assert_int_equal(mkdir(path, 0700), 0);
     world_write(w, "identity/token", WORLD_TOKEN "\n", 0600);
-    world_write(w, "token.sha256", "4773d12e2371bb935b9a0f5439b4a1c3ad3f2414b86980f8418d1cfabdfadfef", 0600);
+    world_write(w, "token.sha256", WORLD_TOKEN_SHA256, 0600);
     path_of(w, "link.sock", path, sizeof path);
     w->link_listener = sock_listen(path, SOCK_SEQPACKET, 0600, geteuid(), getegid(), &err);
     must(w->link_listener, &err);

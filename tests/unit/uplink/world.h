@@ -12,6 +12,7 @@
 
 #define WORLD_SERVER "srv_0123456789abcdef"
 #define WORLD_TOKEN  "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define WORLD_TOKEN_SHA256 "4773d12e2371bb935b9a0f5439b4a1c3ad3f2414b86980f8418d1cfabdfadfef"
 #define WORLD_WAIT_MS 20000
 
 struct world {
