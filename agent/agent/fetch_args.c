@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/layout.h"
+
 static void put(struct fetch_args *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void put(struct fetch_args *a, const char *format, ...)
@@ -46,8 +48,6 @@ void fetch_args_fetch(struct fetch_args *a, const struct manifest *m, const char
     option(a, "--mirror", "mirror.git");
     put(a, "--staging");
     put(a, "staging/%s", release);
-    for (size_t i = 0; i < s->known_host_count; i++)
-        option(a, "--known-host", s->known_hosts[i]);
     put(a, "--max-mb");
     put(a, "%d", m->disk_mb);
 }
@@ -58,27 +58,44 @@ void fetch_args_credential(struct fetch_args *a, int fd)
     put(a, "%d", fd);
 }
 
+void fetch_args_known_hosts(struct fetch_args *a, int fd)
+{
+    put(a, "--known-hosts-fd");
+    put(a, "%d", fd);
+}
+
 void fetch_args_ca(struct fetch_args *a, int fd)
 {
     put(a, "--ca-fd");
     put(a, "%d", fd);
 }
 
-void fetch_args_finish(struct fetch_args *a, const struct manifest *m, const char *release)
+void fetch_args_finish(struct fetch_args *a, const struct manifest *m, const char *release, uint32_t group)
 {
     begin(a, "finish", "completing the release");
     put(a, "--staging");
     put(a, "staging/%s", release);
-    for (size_t i = 0; i < m->shared_count; i++)
-        option(a, "--shared", m->shared[i]);
+    put(a, "--known-as");
+    put(a, KLY_SRV "/%s/releases/%s", m->project, release);
+    put(a, "--group");
+    put(a, "%u", group);
+    put(a, "--max-mb");
+    put(a, "%d", m->disk_mb);
+    for (size_t i = 0; i < m->shared_count; i++) {
+        put(a, "--shared");
+        put(a, "%s=" KLY_SRV "/%s/shared/%s", m->shared[i], m->project, m->shared[i]);
+    }
     for (size_t i = 0; i < m->writable_count; i++)
         option(a, "--writable", m->writable[i]);
 }
 
-void fetch_args_remove(struct fetch_args *a, const char *name)
+void fetch_args_remove(struct fetch_args *a, const char *name, bool best_effort)
 {
     begin(a, "remove", "removing a folder");
+    put(a, "--dir");
     put(a, "staging/%s", name);
+    if (best_effort)
+        put(a, "--best-effort");
 }
 
 void fetch_args_free(struct fetch_args *a)

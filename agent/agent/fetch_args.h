@@ -17,10 +17,11 @@ struct fetch_args {
 /* One commit of the manifest's ref into staging/<release>. */
 void fetch_args_fetch(struct fetch_args *a, const struct manifest *m, const char *commit, const char *release);
 void fetch_args_credential(struct fetch_args *a, int fd);
+void fetch_args_known_hosts(struct fetch_args *a, int fd);
 void fetch_args_ca(struct fetch_args *a, int fd);
 /* staging/<release> becomes fit for releases/: scanned, modes, shared links, writable paths. */
-void fetch_args_finish(struct fetch_args *a, const struct manifest *m, const char *release);
-void fetch_args_remove(struct fetch_args *a, const char *name);
+void fetch_args_finish(struct fetch_args *a, const struct manifest *m, const char *release, uint32_t group);
+void fetch_args_remove(struct fetch_args *a, const char *name, bool best_effort);
 void fetch_args_free(struct fetch_args *a);
 
 #endif

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +8,9 @@
 #include "agent/agent/fetch_args.h"
 #include "agent/agent/warden_client.h"
 #include "agent/agent/work.h"
-#include "base/durable.h"
+#include "base/names.h"
 #include "ipc/layout.h"
+#include "ipc/sock.h"
 #include "proto/json_write.h"
 
 #define NODE_TIMEOUT_S  900u
@@ -162,22 +162,6 @@ static int helper_error(const struct box_tap *tail, const char *program, const s
     return fail(err, code, "%.*s", (int)strcspn(found + used, "\n"), found + used);
 }
 
-/* Bytes in a pipe, to be read by the box: what does not fit in a pipe is refused. The read end. */
-static int bytes_in_pipe(const char *text, struct error *err)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return fail_errno(err, "E_NO_MEMORY", errno, "no pipe");
-    if (fcntl(ends[1], F_SETPIPE_SZ, 1 << 17) < 0 || fcntl(ends[1], F_SETFL, O_NONBLOCK) < 0 ||
-        write_all(ends[1], text, strlen(text)) < 0) {
-        close(ends[0]);
-        close(ends[1]);
-        return fail(err, "E_TOO_LARGE", "a credential or certificate is too large to pass");
-    }
-    close(ends[1]);
-    return ends[0];
-}
-
 static int run_fetch(struct work *w, enum box_profile profile, const struct fetch_args *args, const int *extra,
                      unsigned extra_count, uint32_t timeout_s, struct error *err)
 {
@@ -194,30 +178,53 @@ static int run_fetch(struct work *w, enum box_profile profile, const struct fetc
     return helper_error(&tail, "klystrr-fetch", &ended, args->what, timeout_s, err);
 }
 
+/* What the helper reads by descriptor: at most a credential, and a CA (https) or host keys (ssh). */
+struct passed {
+    int fds[2];
+    unsigned count;
+};
+
+static int pass(struct passed *p, struct fetch_args *args, void (*name)(struct fetch_args *, int), const char *text,
+                struct error *err)
+{
+    int fd = text != NULL && p->count < 2 ? memfd_sealed("source", text, strlen(text), err) : -1;
+    if (text == NULL)
+        return 0;
+    if (fd < 0)
+        return fail_in(err, "a credential or certificate");
+    name(args, 3 + (int)p->count);
+    p->fds[p->count++] = fd;
+    return 0;
+}
+
+static int known_hosts(const struct manifest_source *s, struct buf *out, struct error *err)
+{
+    for (size_t i = 0; i < s->known_host_count; i++)
+        if (buf_addf(out, err, "%s\n", s->known_hosts[i]) < 0)
+            return -1;
+    return 0;
+}
+
 int work_fetch(struct work *w, struct error *err)
 {
     const struct manifest_source *s = &w->manifest->source;
-    const char *credential = s->credential != NULL ? env_values_get(w->values, s->credential) : NULL;
+    AUTO_BUF struct buf hosts = BUF(65536);
     struct fetch_args args;
-    int extra[2] = {-1, -1};
-    unsigned count = 0;
+    struct passed passed = {.fds = {-1, -1}};
     fetch_args_fetch(&args, w->manifest, w->commit, w->release);
-    int rc = 0;
-    if (credential != NULL) {
-        fetch_args_credential(&args, 3 + (int)count);
-        rc = extra[count++] = bytes_in_pipe(credential, err);
-    }
-    if (rc >= 0 && s->ca != NULL) {
-        fetch_args_ca(&args, 3 + (int)count);
-        rc = extra[count++] = bytes_in_pipe(s->ca, err);
-    }
-    if (rc >= 0)
-        rc = run_fetch(w, BOX_FETCH, &args, extra, count, FETCH_TIMEOUT_S, err);
-    for (unsigned i = 0; i < count; i++)
-        if (extra[i] >= 0)
-            close(extra[i]);
+    int rc = known_hosts(s, &hosts, err);
+    if (rc == 0 && s->credential != NULL)
+        rc = pass(&passed, &args, fetch_args_credential, env_values_get(w->values, s->credential), err);
+    if (rc == 0 && s->kind == SOURCE_HTTPS)
+        rc = pass(&passed, &args, fetch_args_ca, s->ca, err);
+    if (rc == 0 && s->kind == SOURCE_SSH && hosts.size > 0)
+        rc = pass(&passed, &args, fetch_args_known_hosts, buf_text(&hosts), err);
+    if (rc == 0)
+        rc = run_fetch(w, BOX_FETCH, &args, passed.fds, passed.count, FETCH_TIMEOUT_S, err);
+    for (unsigned i = 0; i < passed.count; i++)
+        close(passed.fds[i]);
     fetch_args_free(&args);
-    return rc < 0 ? -1 : 0;
+    return rc;
 }
 
 static int phase_env(struct work *w, enum phase phase, struct env_list *env, struct error *err)
@@ -260,10 +267,33 @@ int work_phase(struct work *w, enum phase phase, struct error *err)
     return 0;
 }
 
+/* The folders that releases share are the app user's, so that user makes them. */
+static int make_shared(struct work *w, struct error *err)
+{
+    char paths[MANIFEST_PATHS_MAX][NAME_PATH_MAX + 64];
+    const char *argv[MANIFEST_PATHS_MAX + 4] = {"/bin/mkdir", "-p", "--"};
+    struct box_request request;
+    struct box_ended ended;
+    struct box_tap out, tail;
+    size_t count = w->manifest->shared_count;
+    if (count == 0)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        snprintf(paths[i], sizeof paths[i], KLY_SRV "/%s/shared/%s", w->project, w->manifest->shared[i]);
+        argv[3 + i] = paths[i];
+    }
+    run_request(w, &request, BOX_RELEASE, TIDY_TIMEOUT_S);
+    snprintf(request.start.subject, sizeof request.start.subject, "%s", w->release);
+    request.argv = argv;
+    if (run_tapped(w, &request, "shared", &out, &tail, &ended, err) < 0)
+        return -1;
+    return box_check(&ended, "E_SHARED", "making the shared folders", TIDY_TIMEOUT_S, err);
+}
+
 int work_commit(struct work *w, struct error *err)
 {
     struct fetch_args args;
-    fetch_args_finish(&args, w->manifest, w->release);
+    fetch_args_finish(&args, w->manifest, w->release, w->is.group_gid);
     int rc = run_fetch(w, BOX_TIDY, &args, NULL, 0, TIDY_TIMEOUT_S, err);
     fetch_args_free(&args);
     if (rc < 0)
@@ -275,21 +305,21 @@ int work_commit(struct work *w, struct error *err)
     if (warden_call(WARDEN_RELEASE_COMMIT, &commit, sizeof commit, -1, &is, sizeof is, err) < 0)
         return -1;
     w->committed = true;
-    return 0;
+    return make_shared(w, err);
 }
 
 /* Each user takes out of staging what is its own: first what an app wrote, then the rest. */
 static int remove_staging(struct work *w, const char *name, bool lived, struct error *err)
 {
     struct fetch_args args;
-    int rc = 0;
-    fetch_args_remove(&args, name);
-    int cancel = w->cancel;
-    w->cancel = -1; /* cleaning up is what a cancel leads to */
-    if (lived)
-        (void)!run_fetch(w, BOX_TIDY_APP, &args, NULL, 0, TIDY_TIMEOUT_S, NULL);
-    rc = run_fetch(w, BOX_TIDY, &args, NULL, 0, TIDY_TIMEOUT_S, err);
-    w->cancel = cancel;
+    if (lived) {
+        struct error ignored;
+        fetch_args_remove(&args, name, true);
+        (void)!run_fetch(w, BOX_TIDY_APP, &args, NULL, 0, TIDY_TIMEOUT_S, &ignored);
+        fetch_args_free(&args);
+    }
+    fetch_args_remove(&args, name, false);
+    int rc = run_fetch(w, BOX_TIDY, &args, NULL, 0, TIDY_TIMEOUT_S, err);
     fetch_args_free(&args);
     return rc;
 }
