@@ -63,12 +63,18 @@ bool manifest_is_inner_path(const char *s)
 
 /* ---- rules between members ---- */
 
+/* The credential's name names a value only: no process ever has it in its environment. */
+static bool is_credential(const struct manifest *m, const char *name)
+{
+    return m->source.credential != NULL && strcmp(m->source.credential, name) == 0;
+}
+
 static int listed(const struct env_names *used, const struct manifest *m, const char *where, struct error *err)
 {
     for (size_t i = 0; i < used->count; i++) {
         if (!env_names_have(&m->env, used->at[i]))
             return fail(err, "E_MEMBER", "%s[%zu]: %s is not among env.names", where, i, used->at[i]);
-        if (m->source.credential != NULL && strcmp(m->source.credential, used->at[i]) == 0)
+        if (is_credential(m, used->at[i]))
             return fail(err, "E_MEMBER", "%s[%zu]: %s is source.credential, which only the fetch may see", where, i, used->at[i]);
     }
     return 0;
@@ -78,7 +84,7 @@ static int env_rules(const struct manifest *m, struct error *err)
 {
     char where[48];
     for (size_t i = 0; i < m->env.count; i++)
-        if (name_is_dangerous_env(m->env.at[i]) && !env_names_have(&m->allow, m->env.at[i]))
+        if (name_is_dangerous_env(m->env.at[i]) && !env_names_have(&m->allow, m->env.at[i]) && !is_credential(m, m->env.at[i]))
             return fail(err, "E_ENV_NAME",
                         "env.names[%zu]: %s changes how loaders or tools behave: rename it, or list it in env.allow too", i,
                         m->env.at[i]);

@@ -174,6 +174,9 @@ static int decode_welcome(const struct json_at *top, struct message *m, struct e
         if (json_object(&item, NULL, JSON_REQUIRED, &at, err) < 0 || stream_name(&at, s->name, err) < 0 ||
             offset(&at, "from", &s->from, err) < 0)
             return -1;
+        for (size_t i = 0; i < w->stream_count; i++)
+            if (strcmp(w->streams[i].name, s->name) == 0)
+                return json_fail(&at, "name", err, "E_MEMBER", "is there twice");
     }
     return 0;
 }

@@ -243,6 +243,7 @@ static void env_names_are_listed_and_safe(void **state)
     refuses(try_manifest, sample, names, "\"names\":[\"DATABASE_URL\",\"LD_PRELOAD\",", "E_ENV_NAME", "env.names[1]: LD_PRELOAD");
     refuses(try_manifest, sample, names, "\"names\":[\"DATABASE_URL\",\"Http_Proxy\",", "E_ENV_NAME", "env.names[1]");
     refuses(try_manifest, sample, "\"allow\":[\"NODE_OPTIONS\",\"GIT_TOKEN\"]", "\"allow\":[\"GIT_TOKEN\"]", "E_ENV_NAME", "NODE_OPTIONS");
+    accepts(try_manifest, sample, "\"allow\":[\"NODE_OPTIONS\",\"GIT_TOKEN\"]", "\"allow\":[\"NODE_OPTIONS\"]"); /* no process sees it */
     refuses(try_manifest, sample, names, "\"names\":[\"DATABASE_URL\",\"DATABASE_URL\",", "E_MEMBER", "env.names[1]: is there twice");
     refuses(try_manifest, sample, names, "\"names\":[\"DATABASE-URL\",", "E_MEMBER", "env.names[0]");
     refuses(try_manifest, sample, "\"env\":[\"NPM_TOKEN\"]", "\"env\":[\"OTHER\"]", "E_MEMBER", "phases.install.env[0]: OTHER");

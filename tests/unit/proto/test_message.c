@@ -157,6 +157,7 @@ static void refuses_wrong_members(void **state)
         {1, "\"heartbeat\":20", "\"heartbeat\":0", "heartbeat"},
         {1, "\"heartbeat\":20", "\"heartbeat\":3601", "heartbeat"},
         {1, "\"from\":10", "\"from\":-10", "streams[0].from"},
+        {1, "[{", "[{\"name\":\"events\",\"from\":3},{", "streams[1].name: is there twice"},
         {2, "\"handle\":7", "\"handle\":0", "handle"},
         {2, "\"handle\":7", "\"handle\":2147483648", "handle"},
         {2, "log/dep", "LOG/dep", "name"},
@@ -197,7 +198,7 @@ static void bounds_lists(void **state)
         else
             refuses(try_message, hello, "\"projects\":[", list, "E_MEMBER", "projects");
         free(items);
-        items = repeated(n - 1, "{\"name\":\"events\",\"from\":%zu}");
+        items = repeated(n - 1, "{\"name\":\"log/dep_%016zx\",\"from\":0}");
         snprintf(list, sizeof list, "\"streams\":[%s,", items);
         if (n <= HELLO_STREAMS_MAX)
             accepts(try_message, welcome, "\"streams\":[", list);
