@@ -1,65 +1,61 @@
 #include "agent/probe/listener.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/durable.h"
-
-#define TABLE_MAX (8u * 1024u * 1024u)
 #define STATE_LISTEN 0x0a
 
-/* Loopback or any address, IPv4 and IPv6, as the kernel prints them: words in host order. */
-static bool loopback_or_any(const char *address)
+/* Addresses are hex of the network-order bytes, printed as host-order words of four. */
+static bool reaches_loopback_v4(const char *hex)
 {
-    static const char *const good[] = {
-        "0100007F", "00000000", "00000000000000000000000000000000", "00000000000000000000000001000000",
-        "0000000000000000FFFF00000100007F",
-    };
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        if (strcmp(address, good[i]) == 0)
-            return true;
-    return false;
+    unsigned word;
+    if (sscanf(hex, "%8x", &word) != 1)
+        return false;
+    const unsigned char *bytes = (const unsigned char *)&word;
+    return word == 0 || bytes[0] == 127;
 }
 
-static bool parse_line(const char *line, struct listener *out)
+static bool reaches_loopback_v6(const char *hex)
+{
+    if (strspn(hex, "0") == 32)
+        return true;
+    unsigned words[4];
+    if (sscanf(hex, "%8x%8x%8x%8x", &words[0], &words[1], &words[2], &words[3]) != 4)
+        return false;
+    unsigned char bytes[16];
+    memcpy(bytes, words, sizeof bytes);
+    static const unsigned char one[16] = {[15] = 1}, mapped[12] = {[10] = 0xff, [11] = 0xff};
+    return memcmp(bytes, one, 16) == 0 || (memcmp(bytes, mapped, 12) == 0 && bytes[12] == 127);
+}
+
+static bool read_line(const char *line, bool v6, struct listener *out)
 {
     char address[33];
-    unsigned port, state, uid;
+    unsigned port, state;
+    uint32_t uid;
     uint64_t inode;
-    if (sscanf(line, " %*u: %32[0-9A-F]:%4X %*[0-9A-F]:%*4X %2X %*8X:%*8X %*2X:%*8X %*8X %u %*u %" SCNu64, address, &port, &state,
-               &uid, &inode) != 5 ||
-        state != STATE_LISTEN)
+    int got = sscanf(line, " %*u: %32[0-9A-Fa-f]:%4x %*[0-9A-Fa-f]:%*4x %2x %*x:%*x %*x:%*x %*x %" SCNu32 " %*d %" SCNu64,
+                     address, &port, &state, &uid, &inode);
+    if (got != 5 || strlen(address) != (v6 ? 32u : 8u) || state != STATE_LISTEN || port == 0)
         return false;
-    *out = (struct listener){(uint16_t)port, uid, inode, loopback_or_any(address)};
+    *out = (struct listener){.port = (uint16_t)port, .uid = uid, .inode = inode, .v6 = v6,
+                             .loopback = v6 ? reaches_loopback_v6(address) : reaches_loopback_v4(address)};
     return true;
 }
 
-size_t listeners_parse(const char *table, struct listener *out, size_t most)
+size_t listener_read(const char *text, bool v6, struct listener *out, size_t count)
 {
-    size_t count = 0;
-    while (*table != 0 && count < most) {
-        size_t n = strcspn(table, "\n");
-        char line[256];
-        if (n < sizeof line) {
-            memcpy(line, table, n);
-            line[n] = 0;
-            count += parse_line(line, &out[count]);
+    while (*text != '\0' && count < LISTENERS_MAX) {
+        size_t size = strcspn(text, "\n");
+        char line[512];
+        if (size < sizeof line) {
+            memcpy(line, text, size);
+            line[size] = '\0';
+            if (read_line(line, v6, &out[count]))
+                count++;
         }
-        table += n + (table[n] == '\n');
-    }
-    return count;
-}
-
-size_t listeners_read(struct listener *out, size_t most)
-{
-    static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6"};
-    size_t count = 0;
-    for (size_t i = 0; i < 2; i++) {
-        AUTO_BUF struct buf text = BUF(TABLE_MAX);
-        if (durable_read(AT_FDCWD, tables[i], &text, NULL) == 0) /* no IPv6, no second table */
-            count += listeners_parse(buf_text(&text), out + count, most - count);
+        text += size + (text[size] == '\n');
     }
     return count;
 }

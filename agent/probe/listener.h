@@ -1,4 +1,4 @@
-/* Who listens: the kernel's tables /proc/net/tcp and tcp6 (proc(5)), read as text. */
+/* Who listens on a TCP port, by the kernel's table (proc(5): /proc/net/tcp and tcp6). Pure: takes the table's text. */
 #ifndef KLY_PROBE_LISTENER_H
 #define KLY_PROBE_LISTENER_H
 
@@ -6,17 +6,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define LISTENERS_MAX 256u /* in one answer; more are not looked at */
+
 struct listener {
     uint16_t port;
-    uint32_t uid;
-    uint64_t inode;
-    bool reachable; /* bound to the loopback or to every address: 127.0.0.1 or [::1] gets there */
+    uint32_t uid;   /* of the process that made the socket */
+    uint64_t inode; /* of the socket: "socket:[…]" in /proc/PID/fd */
+    bool v6;
+    bool loopback; /* reached through 127.0.0.1 or ::1 : bound to that, or to all addresses */
 };
 
-/* The listening sockets in one table's text, `most` at most; returns how many. Lines that are not of the table's form
- * are passed over. */
-size_t listeners_parse(const char *table, struct listener *out, size_t most);
-/* Both tables of this machine. */
-size_t listeners_read(struct listener *out, size_t most);
+/* Appends the listening sockets that the text names, from out[count] on; returns the new count. Lines that are no
+ * such table's are passed over. */
+size_t listener_read(const char *text, bool v6, struct listener *out, size_t count);
 
 #endif
