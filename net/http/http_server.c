@@ -24,6 +24,7 @@
 #define EARLY_PAUSE     16384 /* bytes of later requests held while one is answered; then reading stops */
 #define EARLY_MAX       (EARLY_PAUSE + NET_READ_SIZE)
 #define ANSWER_HEAD_MAX 32768
+#define ANSWER_PART     65536
 #define CHUNK_MAX       (1024 * 1024)
 
 enum link_state { LINK_IDLE, LINK_READING, LINK_ANSWERING, LINK_ANSWERED, LINK_FINISHED };
@@ -34,6 +35,8 @@ struct http_exchange {
     struct link *link;
     struct http_message message;
     struct buf body;
+    struct buf answer; /* what is left of a whole answer's body, while the peer is slow */
+    size_t answered;   /* bytes of it that are queued */
     void *user;
     bool shown;     /* the application knows it, and is owed on_gone */
     bool requested; /* on_request was called */
@@ -104,6 +107,7 @@ static void end_exchange(struct link *l, bool complete)
     if (x->shown && l->server->handler->on_gone != NULL)
         l->server->handler->on_gone(l->server->ctx, x, complete);
     http_message_free(&x->message);
+    buf_wipe_free(&x->answer);
     buf_wipe_free(&x->body); /* bodies bring passwords and env values */
     free(x);
 }
@@ -223,6 +227,25 @@ static int queue(struct link *l, const struct buf *out)
     return conn_write(l->conn, out->data, out->size, NULL);
 }
 
+/* A part at a time, so that a large answer fits a bounded queue; on_drain goes on. */
+static void queue_answer(struct http_exchange *x)
+{
+    struct link *l = x->link;
+    while (x->answered < x->answer.size) {
+        size_t part = x->answer.size - x->answered;
+        part = part < ANSWER_PART ? part : ANSWER_PART;
+        int r = conn_write(l->conn, x->answer.data + x->answered, part, NULL);
+        if (r < 0) {
+            cut(l);
+            return;
+        }
+        x->answered += part;
+        if (r == 1 && x->answered < x->answer.size)
+            return;
+    }
+    ended(x);
+}
+
 void http_respond(struct http_exchange *x, int status, const struct http_header *headers, const void *body, size_t size)
 {
     struct link *l = x->link;
@@ -231,14 +254,17 @@ void http_respond(struct http_exchange *x, int status, const struct http_header 
     x->begun = true;
     note_last(x);
     bool with_body = may_have_body(status);
-    size_t sent = with_body && !x->head_only ? size : 0;
-    AUTO_BUF struct buf out = BUF(ANSWER_HEAD_MAX + sent);
+    AUTO_BUF struct buf out = BUF(ANSWER_HEAD_MAX);
+    x->answer = BUF(size);
     if (add_head(&out, l, status, headers) < 0 || (with_body && buf_addf(&out, NULL, "Content-Length: %zu\r\n", size) < 0) ||
-        buf_add(&out, "\r\n", 2, NULL) < 0 || (sent > 0 && buf_add(&out, body, sent, NULL) < 0) || queue(l, &out) < 0) {
+        buf_add(&out, "\r\n", 2, NULL) < 0 || (with_body && !x->head_only && buf_add(&x->answer, body, size, NULL) < 0) ||
+        queue(l, &out) < 0) {
         cut(l);
         return;
     }
-    ended(x);
+    if (l->state == LINK_READING)
+        set_state(l, LINK_ANSWERING); /* answered in on_head: the body is not read */
+    queue_answer(x);
 }
 
 void http_respond_text(struct http_exchange *x, int status, const char *text)
@@ -458,7 +484,7 @@ static void on_end(void *ctx, struct conn *c)
     struct link *l = ctx;
     (void)c;
     l->peer_ended = l->last = true;
-    bool streaming = l->x != NULL && l->x->begun && !l->x->ended;
+    bool streaming = l->x != NULL && l->x->begun && !l->x->ended && l->x->answer.size == 0;
     if (l->state == LINK_ANSWERING && !streaming)
         return; /* it may still read its answer */
     if (l->state == LINK_ANSWERED)
@@ -475,6 +501,8 @@ static void on_drain(void *ctx, struct conn *c)
     (void)c;
     if (l->state == LINK_ANSWERED) {
         loop_timer_start(l->timer, 0, 0);
+    } else if (l->state == LINK_ANSWERING && l->x->answered < l->x->answer.size) {
+        queue_answer(l->x);
     } else if (l->state == LINK_ANSWERING && l->x->want_drain) {
         l->x->want_drain = false;
         if (l->server->handler->on_drain != NULL)

@@ -56,6 +56,9 @@ static void on_request(void *ctx, struct http_exchange *x)
         static const struct http_header headers[] = {{"Content-Type", "application/octet-stream"}, {NULL, NULL}};
         http_begin(x, 200, headers);
         stream_more(w, x);
+    } else if (strcmp(head->path, "/large") == 0) {
+        AUTO_FREE uint8_t *large = calloc(1, STREAM_SIZE);
+        http_respond(x, 200, NULL, large, STREAM_SIZE);
     } else if (strcmp(head->path, "/later") == 0) {
         w->waiting = x;
         loop_timer_start(w->later, 5, 0);
@@ -329,6 +332,9 @@ static void client_and_server_understand_each_other(void **state)
     assert_int_equal(w.status, 200);
     assert_int_equal(w.got.size, STREAM_SIZE);
     assert_int_equal(w.got.data[STREAM_SIZE - 1], 'a' + 39999 % 26);
+    ask(&w, &(struct http_client_request){.method = "GET", .target = "/large", .host = "a", .body_cap = STREAM_SIZE});
+    assert_int_equal(w.status, 200); /* larger than the connection's queue may be */
+    assert_int_equal(w.got.size, STREAM_SIZE);
     close_world(&w);
 }
 
