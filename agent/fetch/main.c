@@ -98,7 +98,7 @@ static int add_writable(struct finish_plan *plan, const char *text, struct error
 
 static int take_number(struct options *o, int key, const char *text, struct error *err)
 {
-    unsigned long value, most = key == KEY_MAX_MB ? 1048576 : key == KEY_GROUP ? 0xfffffffe : 86400;
+    unsigned long value = 0, most = key == KEY_MAX_MB ? 1048576 : key == KEY_GROUP ? 0xfffffffe : 86400;
     if (number(text, most, &value, err) < 0)
         return -1;
     if (key == KEY_MAX_MB)

@@ -173,11 +173,11 @@ static void descend(struct clearing *c, int folder, const char *name)
             (*c->left)++;
         return;
     }
-    /* Our own folder may lack the bits that clearing it needs. */
-    (void)fchmodat(folder, name, 0700, AT_SYMLINK_NOFOLLOW);
+    /* Our own folder may lack the bits that clearing it needs; whether it has them then, opening it tells. */
+    int changed = fchmodat(folder, name, 0700, AT_SYMLINK_NOFOLLOW);
     int fd = openat(folder, name, FOLDER_FLAGS);
-    if (fd >= 0)
-        (void)fchmod(fd, 0700);
+    if (fd >= 0 && changed < 0)
+        changed = fchmod(fd, 0700);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (dir == NULL) {
         if (fd >= 0)

@@ -117,7 +117,7 @@ static int on_value(llhttp_t *parser, const char *data, size_t size)
     if (begins)
         r->value_size = 0;
     for (size_t i = 0; i < size && r->value_size < sizeof r->answer->header - 1; i++)
-        r->answer->header[r->value_size++] = data[i] > 0x20 && data[i] < 0x7f ? data[i] : '?';
+        r->answer->header[r->value_size++] = data[i] >= 0x20 && data[i] < 0x7f ? data[i] : '?';
     r->answer->header[r->value_size] = '\0';
     return 0;
 }

@@ -158,24 +158,33 @@ static int judge(const struct options *o, const struct answer *answer, struct er
     return fail(err, "E_PROBE_STATUS", "%s answers %u, not %lu", o->ask.path, answer->status, o->status);
 }
 
+/* The last try may have had too little time to say anything: what the one before it found is the better reason. */
+static void keep_reason(struct error *reason, const struct error *latest)
+{
+    if (reason->code[0] == '\0' || strcmp(latest->code, "E_PROBE_TIMEOUT") != 0)
+        *reason = *latest;
+}
+
 static int ask_until(struct options *o, struct error *err)
 {
     struct answer answer;
-    int64_t began = clock_mono_ms(), end = began + (int64_t)o->timeout_ms;
-    for (;;) {
-        int64_t now = clock_mono_ms();
+    struct error latest = {0};
+    int64_t began = clock_mono_ms(), end = began + (int64_t)o->timeout_ms, now = began;
+    while (now < end) {
         o->ask.until_ms = end - now < ATTEMPT_MS ? end : now + ATTEMPT_MS;
-        if (ask_once(&o->ask, &answer, err) == 0 && judge(o, &answer, err) == 0)
-            break;
+        if (ask_once(&o->ask, &answer, &latest) == 0 && judge(o, &answer, &latest) == 0) {
+            printf("status %u after %lld ms\n", answer.status, (long long)(clock_mono_ms() - began));
+            if (o->ask.header != NULL)
+                printf("header %s\n", answer.header);
+            return 0;
+        }
+        keep_reason(err, &latest);
         int64_t left = end - clock_mono_ms();
-        if (left <= 0)
-            return fail_in(err, "port %u, after %lu ms", o->ask.port, o->timeout_ms);
-        (void)poll(NULL, 0, left < (int64_t)o->interval_ms ? (int)left : (int)o->interval_ms);
+        if (left > 0)
+            (void)poll(NULL, 0, left < (int64_t)o->interval_ms ? (int)left : (int)o->interval_ms);
+        now = clock_mono_ms();
     }
-    printf("status %u after %lld ms\n", answer.status, (long long)(clock_mono_ms() - began));
-    if (o->ask.header != NULL)
-        printf("header %s\n", answer.header);
-    return 0;
+    return fail_in(err, "port %u, after %lu ms", o->ask.port, o->timeout_ms);
 }
 
 int main(int argc, char **argv)
