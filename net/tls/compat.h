@@ -2,11 +2,13 @@
 #ifndef KLY_NET_TLS_COMPAT_H
 #define KLY_NET_TLS_COMPAT_H
 
+/* 3.x hides fields that have no accessor; it must be said before any of its headers is read, so they are included here alone. */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
 #include <mbedtls/version.h>
 
 #include <mbedtls/error.h>
 #include <mbedtls/gcm.h>
+#include <mbedtls/oid.h>
 #include <mbedtls/pem.h>
 #include <mbedtls/sha256.h>
 #include <mbedtls/ssl.h>

@@ -4,7 +4,6 @@
  * Failures: every mbedTLS error becomes one of the codes of tls.h, once; after it the engine only gives out its alert. */
 #include "net/tls/tls.h"
 
-#include <mbedtls/oid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

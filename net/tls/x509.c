@@ -1,7 +1,6 @@
 #include "net/tls/x509.h"
 
 #include <ctype.h>
-#include <mbedtls/oid.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
