@@ -124,7 +124,7 @@ static struct listener *listen_on(struct plane *p, const char *flag, const char 
                                   struct error *err)
 {
     char address[URL_HOST_MAX + 1];
-    uint16_t port;
+    uint16_t port = 0;
     struct listener_options options = {.max_open = AGENTS_OPEN_MAX, .on_accept = on_accept, .ctx = p};
     int rc = flag != NULL ? listen_flag(flag, address, sizeof address, &port, err)
                           : listen_default(url, address, sizeof address, &port, err);

@@ -51,7 +51,7 @@ static int cut_torn_line(int fd, uint64_t *size, struct error *err)
 static int open_events(struct spool *s, uint64_t base, struct error *err)
 {
     char file[FILE_NAME];
-    uint64_t size;
+    uint64_t size = 0;
     events_file(base, file);
     AUTO_CLOSE int fd = open_stream(s, file, O_CREAT, err);
     if (fd < 0 || cut_torn_line(fd, &size, err) < 0)
