@@ -54,6 +54,7 @@ static int broken(const char *code, const struct buf *output, struct error *err)
 {
     const char *at = strstr(buf_text(output), "[emerg]");
     at = at != NULL ? at + 8 : buf_text(output);
+    at += strspn(at, "0123456789#: "); /* its process's numbers */
     return fail(err, code, "nginx refuses its configuration: %.*s", (int)strcspn(at, "\n"), at);
 }
 

@@ -1,6 +1,5 @@
 # Sourced by tests that need Klystrr's folders and users as root, without changing the machine: everything in a mount
 # namespace with its own /etc, /run/klystrr, /srv/klystrr, /var/lib/klystrr and /opt/klystrr. POSIX sh.
-#   BED_BIN     where the programs were built (default: ../../build/bin from the test)
 # A test calls `bed_enter "$0" "$@"` first; it comes back inside.
 
 bed_skip() {
@@ -68,19 +67,48 @@ bed_project() {
 
 passed=0
 failed=0
-# ok WHAT STATUS…: counts; the rest of the arguments is a test(1) expression.
+# ok WHAT EXPRESSION…: the rest of the arguments is test(1)'s.
 ok() {
     what=$1
     shift
-    if "$@"; then
+    if test "$@"; then
         passed=$((passed + 1))
+        echo "ok - $what"
     else
         failed=$((failed + 1))
-        echo "FAILED: $what"
+        echo "not ok - $what"
     fi
+}
+
+# bed_programs BUILD: this build's programs where they look for each other; agent and uplink only sleep.
+bed_programs() {
+    libexec=$(strings "$1/bin/klystrr-confine" | sed -n 's|^\(.*/libexec/klystrr\)/.*|\1|p' | head -n 1)
+    mkdir -p "$libexec" && mount -t tmpfs bed "$libexec" && mkdir "$libexec/seccomp"
+    cp "$1"/seccomp/*.bpf "$libexec/seccomp/"
+    cp "$1/bin/klystrr-confine" "$libexec/"
+    for name in agent uplink; do
+        printf '#!/bin/sh\necho "$LISTEN_FDS $LISTEN_FDNAMES" >/var/lib/klystrr/%s/test\nexec sleep 1000\n' "$(bed_state $name)" >"$libexec/klystrr-$name"
+        chmod 755 "$libexec/klystrr-$name"
+    done
+}
+
+bed_state() {
+    if [ "$1" = agent ]; then echo journal; else echo identity; fi
+}
+
+# until_true SECONDS COMMAND…: polls; status of the last try.
+until_true() {
+    tries=$(($1 * 20))
+    shift
+    while [ $tries -gt 0 ]; do
+        "$@" >/dev/null 2>&1 && return 0
+        tries=$((tries - 1))
+        sleep 0.05
+    done
+    return 1
 }
 
 bed_result() {
     echo "$passed passed, $failed failed"
-    [ "$failed" = 0 ]
+    [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }

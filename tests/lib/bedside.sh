@@ -28,7 +28,7 @@ bed_run() {
   fi
 }
 bed_put() {
-  if [ "$BED" = here ]; then cp -r "$1" "$KLY_TEST_WORK/$bed_name/root$2"; else "$bed_vps/vps-cp" "$1" "$bed_name:$2"; fi
+  if [ "$BED" = here ]; then cp -r "$1" "/proc/$(cat "$KLY_TEST_WORK/$bed_name/init")/root$2"; else "$bed_vps/vps-cp" "$1" "$bed_name:$2"; fi
 }
 bed_crash() {
   if [ "$BED" = here ]; then host_crash "$KLY_TEST_WORK/$bed_name"; else "$bed_vps/vps-crash" "$bed_name"; fi
