@@ -197,7 +197,10 @@ static int give_credential(git_credential **out, const char *url, const char *us
     if (s->credential.size == 0)
         return fail(&s->why, "E_GIT_AUTH", "the Git host wants credentials, and none are given: name them as source.credential");
     if (s->asked)
-        return fail(&s->why, "E_GIT_AUTH", "the Git host does not accept the credentials of source.credential");
+        return fail(&s->why, "E_GIT_AUTH", s->url.ssh
+                    ? "the Git host does not accept the ssh key of source.credential (an RSA key works only with libssh2 1.11 "
+                      "or newer: use an ed25519 key)"
+                    : "the Git host does not accept the credentials of source.credential");
     s->asked = true;
     if (!s->url.ssh && (allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT))
         return git_credential_userpass_plaintext_new(out, s->options->https_user, buf_text(&s->credential));
