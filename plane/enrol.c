@@ -132,17 +132,19 @@ void enrol_post(struct plane *p, struct http_exchange *x)
     struct error err = {0};
     char peer[CONN_PEER_SIZE];
     conn_peer(http_conn(x), peer);
-    int64_t now = clock_boot_ms();
-    if (limit_reached(&p->wrong_tokens, peer, now)) {
-        fail(&err, "E_RATE", "too many wrong tokens from this address; wait a minute");
-        answer_error(x, 429, &err);
-        return;
-    }
     AUTO_ENROL_REQUEST struct enrol_request r = {0};
     if (enrol_request_decode(http_body(x), &r, &err) == 0 && answer(p, x, &r, &err) == 0)
         return;
-    if (strcmp(err.code, "E_TOKEN") == 0)
-        limit_count(&p->wrong_tokens, peer, now);
     plane_log("enrolment from %s refused: %s", peer, err.code);
+    if (strcmp(err.code, "E_TOKEN") == 0) {
+        int64_t now = clock_boot_ms();
+        bool reached = limit_reached(&p->wrong_tokens, peer, now);
+        limit_count(&p->wrong_tokens, peer, now);
+        if (reached) {
+            fail(&err, "E_RATE", "too many wrong tokens from this address; wait a minute");
+            answer_error(x, 429, &err);
+            return;
+        }
+    }
     answer_error(x, status_of(&err), &err);
 }

@@ -34,18 +34,18 @@ void api_hook(struct call *c)
     char peer[CONN_PEER_SIZE];
     AUTO_WIPE struct buf secret = BUF(1024);
     conn_peer(http_conn(c->x), peer);
-    if (limit_reached(&c->plane->wrong_keys, peer, clock_boot_ms())) {
-        api_fail(c, 429, "E_RATE", "too many wrong deliveries from this address; wait a minute");
-        return;
-    }
     int rc = load_secret(c->plane, c->param[0], &secret, &err);
     if (rc < 0) {
         api_error(c, &err);
         return;
     }
     if (rc > 0 || !is_genuine(c, buf_view(&secret))) {
+        bool reached = limit_reached(&c->plane->wrong_keys, peer, clock_boot_ms());
         limit_count(&c->plane->wrong_keys, peer, clock_boot_ms());
-        api_fail(c, 403, "E_WEBHOOK", "the signature or token is not this webhook's");
+        if (reached)
+            api_fail(c, 429, "E_RATE", "too many wrong deliveries from this address; wait a minute");
+        else
+            api_fail(c, 403, "E_WEBHOOK", "the signature or token is not this webhook's");
         return;
     }
     if (poll_now(c->plane, c->param[0], &err) < 0) {

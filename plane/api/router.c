@@ -232,18 +232,26 @@ static const struct route *find_route(struct call *c, const struct http_head *h,
     return NULL;
 }
 
+/* Only wrong keys are slowed down: nobody can lock an owner out from the same address. */
+static void refuse_key(struct call *c, bool tried)
+{
+    char peer[CONN_PEER_SIZE];
+    conn_peer(http_conn(c->x), peer);
+    bool reached = limit_reached(&c->plane->wrong_keys, peer, clock_boot_ms());
+    if (tried)
+        limit_count(&c->plane->wrong_keys, peer, clock_boot_ms());
+    if (tried && reached)
+        api_fail(c, 429, "E_RATE", "too many wrong API keys from this address; wait a minute");
+    else
+        api_fail(c, 401, "E_KEY", "an API key is needed: Authorization: Bearer kly_…");
+}
+
 static bool authorised(struct call *c, const struct http_head *h)
 {
     struct error err = {0};
     struct store_key key;
     uint8_t hash[DIGEST_SIZE];
-    char peer[CONN_PEER_SIZE];
     const char *value = http_header(h, "Authorization");
-    conn_peer(http_conn(c->x), peer);
-    if (limit_reached(&c->plane->wrong_keys, peer, clock_boot_ms())) {
-        api_fail(c, 429, "E_RATE", "too many wrong API keys from this address; wait a minute");
-        return false;
-    }
     int rc = 1;
     if (value != NULL && strncasecmp(value, "Bearer ", 7) == 0 && strlen(value) < 256)
         rc = digest_of(value + 7, strlen(value + 7), hash, &err) < 0
@@ -251,11 +259,8 @@ static bool authorised(struct call *c, const struct http_head *h)
                  : store_key_find(&c->plane->store, hash, clock_wall_ms(), &key, &err);
     if (rc < 0)
         api_error(c, &err);
-    if (rc > 0) {
-        if (value != NULL)
-            limit_count(&c->plane->wrong_keys, peer, clock_boot_ms());
-        api_fail(c, 401, "E_KEY", "an API key is needed: Authorization: Bearer kly_…");
-    }
+    if (rc > 0)
+        refuse_key(c, value != NULL);
     if (rc == 0)
         memcpy(c->account, key.account, sizeof c->account);
     return rc == 0;
