@@ -1,10 +1,10 @@
 #include "agent/uplink/status.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ipc/sock.h"
-#include "proto/json.h"
+#include "proto/json_check.h"
 #include "proto/json_write.h"
 
 static void put_said(struct json_writer *w, const char *name, const char *text)
@@ -38,42 +38,100 @@ static int write_link(const struct status_link *l, struct buf *out, struct error
     return json_done(&w);
 }
 
-/* Every member of the agent's object but its own idea of the link. */
-static void put_agent(struct json_writer *w, const cJSON *agent)
+/* The agent's words go on byte for byte: printed anew by a JSON library, large numbers would change. The text was checked,
+ * so that walking it needs no more than strings and brackets told apart. */
+struct member {
+    struct bytes name, value; /* as written; the name with its quotes */
+    const uint8_t *next;      /* where the next member begins */
+};
+
+static const uint8_t *skip_space(const uint8_t *at, const uint8_t *end)
 {
-    const cJSON *member;
-    cJSON_ArrayForEach(member, agent)
-    {
-        if (strcmp(member->string, "link") == 0)
-            continue;
-        AUTO_FREE char *text = cJSON_PrintUnformatted(member);
-        if (text != NULL)
-            json_put_raw(w, member->string, (struct bytes){(const uint8_t *)text, strlen(text)});
-    }
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r' || *at == ','))
+        at++;
+    return at;
 }
 
-static int parse_agent(struct bytes agent, cJSON **tree, struct error *err)
+static const uint8_t *skip_string(const uint8_t *at, const uint8_t *end)
+{
+    for (at++; at < end && *at != '"'; at++)
+        if (*at == '\\')
+            at++;
+    return at < end ? at + 1 : end;
+}
+
+static const uint8_t *skip_value(const uint8_t *at, const uint8_t *end)
+{
+    int depth = 0;
+    while (at < end) {
+        if (*at == '"') {
+            at = skip_string(at, end);
+            continue;
+        }
+        if (depth == 0 && (*at == ',' || *at == '}' || *at == ']' || *at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
+            break;
+        depth += *at == '{' || *at == '[';
+        depth -= *at == '}' || *at == ']';
+        at++;
+    }
+    return at;
+}
+
+/* False at the object's end. */
+static bool next_member(struct bytes json, struct member *m)
+{
+    const uint8_t *end = json.data + json.size, *at = skip_space(m->next, end);
+    if (at == end || *at != '"')
+        return false;
+    m->name.data = at;
+    at = skip_string(at, end);
+    m->name.size = (size_t)(at - m->name.data);
+    at = skip_space(at, end);
+    at = skip_space(at < end ? at + 1 : end, end); /* the colon */
+    m->value.data = at;
+    m->next = skip_value(at, end);
+    m->value.size = (size_t)(m->next - at);
+    return true;
+}
+
+static bool is_named(const struct member *m, const char *quoted)
+{
+    return m->name.size == strlen(quoted) && memcmp(m->name.data, quoted, m->name.size) == 0;
+}
+
+/* 1: there is an object, and *m stands before its first member; 0: the agent has said nothing. */
+static int open_agent(struct bytes agent, struct member *m, struct error *err)
 {
     struct json_limits limits = json_strict(IPC_SEALED_MAX);
     if (agent.size == 0)
         return 0;
-    if (json_parse(agent, &limits, tree, err) < 0)
+    if (json_check(agent, &limits, err) < 0)
         return -1;
-    return cJSON_IsObject(*tree) ? 0 : fail(err, "E_JSON", "the agent's status is no object");
+    const uint8_t *top = skip_space(agent.data, agent.data + agent.size);
+    if (*top != '{')
+        return fail(err, "E_JSON", "the agent's status is no object");
+    m->next = top + 1;
+    return 1;
 }
 
 int status_write(const struct status_link *link, struct bytes agent, struct buf *out, struct error *err)
 {
-    AUTO_JSON cJSON *tree = NULL;
     AUTO_BUF struct buf own = BUF(8192);
-    if (parse_agent(agent, &tree, err) < 0 || write_link(link, &own, err) < 0)
+    struct member m = {0};
+    int rc = open_agent(agent, &m, err);
+    if (rc < 0 || write_link(link, &own, err) < 0)
         return -1;
     struct json_writer w = json_writer(out, err);
     json_open(&w, NULL, '{');
-    if (tree != NULL)
-        put_agent(&w, tree);
-    else
+    if (rc == 0)
         put_said(&w, "server", link->server);
+    while (rc > 0 && next_member(agent, &m)) {
+        char name[64];
+        if (is_named(&m, "\"link\"") || m.name.size - 2 >= sizeof name)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)(m.name.size - 2), (const char *)m.name.data + 1);
+        json_put_raw(&w, name, m.value);
+    }
     json_put_raw(&w, "link", buf_view(&own));
     json_close(&w, '}');
     return json_done(&w);
@@ -81,17 +139,17 @@ int status_write(const struct status_link *link, struct bytes agent, struct buf 
 
 int status_write_projects(struct bytes agent, struct buf *out, struct error *err)
 {
-    AUTO_JSON cJSON *tree = NULL;
-    AUTO_FREE char *text = NULL;
-    if (parse_agent(agent, &tree, err) < 0)
+    struct bytes projects = {(const uint8_t *)"[]", 2};
+    struct member m = {0};
+    int rc = open_agent(agent, &m, err);
+    if (rc < 0)
         return -1;
-    const cJSON *projects = tree != NULL ? cJSON_GetObjectItemCaseSensitive(tree, "projects") : NULL;
-    if (projects != NULL)
-        text = cJSON_PrintUnformatted(projects);
-    struct bytes json = {(const uint8_t *)(text != NULL ? text : "[]"), text != NULL ? strlen(text) : 2};
+    while (rc > 0 && next_member(agent, &m))
+        if (is_named(&m, "\"projects\""))
+            projects = m.value;
     struct json_writer w = json_writer(out, err);
     json_open(&w, NULL, '{');
-    json_put_raw(&w, "projects", json);
+    json_put_raw(&w, "projects", projects);
     json_close(&w, '}');
     return json_done(&w);
 }

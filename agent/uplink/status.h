@@ -19,7 +19,7 @@ struct status_link {
 
 /* The agent's words (the shape is in ipc/control_api.h) with `link` put in: {"online","text","since"} and, beyond what the
  * agent's own answer has, "code","url","plane","resumed","last_ack","warning","relayed" (null where there is nothing).
- * agent: checked JSON; if it is empty, because the agent is not there, the answer has `server` and `link` only.
+ * agent: JSON; if it is empty, because the agent is not there, the answer has `server` and `link` only.
  * E_TOO_LARGE, E_JSON. */
 int status_write(const struct status_link *link, struct bytes agent, struct buf *out, struct error *err) KLY_MUST_USE;
 /* {"projects":[…]}: that member of the agent's words; [] without it. */
