@@ -62,40 +62,71 @@ int ask_until(struct work *w, const struct ask *ask, struct error *err)
     }
 }
 
-/* Ports on which uid listens, as text: "3000", "3000, 3001". "" if none. */
-static void ports_of(struct work *w, uint32_t uid, uint16_t given, char *text, size_t room)
+/* One "listener <uid> <inode> <port> …" line; *at moves behind it. */
+static bool next_listener(const char **at, unsigned *uid, unsigned *port)
+{
+    unsigned long long inode;
+    while ((*at = strstr(*at, "listener ")) != NULL) {
+        const char *line = *at;
+        *at += strlen("listener ");
+        if (sscanf(line, "listener %u %llu %u", uid, &inode, port) == 3)
+            return true;
+    }
+    return false;
+}
+
+/* One of the project's own ports: the old release or another of its apps may well listen there. */
+static bool is_given(const struct work *w, unsigned port)
+{
+    for (size_t i = 0; i < w->manifest->app_count; i++)
+        if (w->is.ports[i][0] == port || w->is.ports[i][1] == port)
+            return true;
+    return false;
+}
+
+/* Other ports on which uid listens, as text: "3000", "3000, 3001". "" if none. */
+static void ports_of(struct work *w, uint32_t uid, char *text, size_t room)
 {
     char number[16];
     size_t used = 0;
+    unsigned found, port, last = 0;
     snprintf(number, sizeof number, "%" PRIu32, uid);
-    const char *const argv[] = {"klystrr-probe", "--listens", number, NULL};
+    const char *const argv[] = {"klystrr-probe", "--who", "--of-uid", number, NULL};
     struct box_tap out;
     text[0] = 0;
     if (run_probe(w, argv, WHO_TIMEOUT_S, &out, NULL) < 0)
         return;
-    for (const char *at = out.tail; (at = strstr(at, "port ")) != NULL; at++) {
-        unsigned port;
-        if (sscanf(at, "port %u", &port) == 1 && port != given && used < room)
-            used += (size_t)snprintf(text + used, room - used, "%s%u", used > 0 ? ", " : "", port);
+    for (const char *at = out.tail; next_listener(&at, &found, &port) && used < room;) {
+        if (is_given(w, port) || port == last)
+            continue;
+        used += (size_t)snprintf(text + used, room - used, "%s%u", used > 0 ? ", " : "", port);
+        last = port;
     }
 }
 
 int ask_who(struct work *w, uint16_t port, uint32_t uid, struct error *err)
 {
-    char number[16], others[96];
-    unsigned found = 0;
+    char number[16], elsewhere[96];
+    unsigned found = 0, there = 0;
+    bool any = false;
     struct box_tap out;
     struct error none = {0};
     snprintf(number, sizeof number, "%u", (unsigned)port);
-    const char *const argv[] = {"klystrr-probe", "--who", number, NULL};
-    if (run_probe(w, argv, WHO_TIMEOUT_S, &out, &none) == 0 && sscanf(out.tail, "uid %u", &found) == 1) {
-        if (found == uid)
-            return 0;
-        return fail(err, "E_PORT_FOREIGN", "port %u is taken by another user's process (uid %u), not by the app", port, found);
+    const char *const argv[] = {"klystrr-probe", "--who", "--port", number, NULL};
+    if (run_probe(w, argv, WHO_TIMEOUT_S, &out, &none) < 0) {
+        if (strcmp(none.code, "E_PROBE_REFUSED") != 0)
+            return fail(err, none.code, "who listens on port %u is not known: %s", port, none.text);
+        out.tail[0] = 0;
     }
-    ports_of(w, uid, port, others, sizeof others);
-    if (others[0] != 0)
-        return fail(err, "E_PORT_ELSEWHERE", "the app listens on %s, was given %u: let it listen on process.env.PORT", others,
+    for (const char *at = out.tail; next_listener(&at, &found, &there); any = true)
+        if (found != uid)
+            return fail(err, "E_PORT_FOREIGN", "port %u is taken by another user's process (uid %u), not by the app", port,
+                        found);
+    if (any)
+        return 0;
+    ports_of(w, uid, elsewhere, sizeof elsewhere);
+    if (elsewhere[0] != 0)
+        return fail(err, "E_PORT_ELSEWHERE", "the app listens on %s, was given %u: let it listen on process.env.PORT", elsewhere,
                     port);
     return fail(err, "E_PORT_NOBODY", "nobody listens on port %u", port);
 }

@@ -200,7 +200,7 @@ static void send_env(int sock, const char *project, uint64_t version, const char
     struct env_doc e = {.version = version, .issued = clock_wall_ms() / 1000 * 1000, .ct = BUF(ENV_CT_MAX)};
     struct buf plain = BUF(ENV_PLAIN_MAX), json = BUF(PAYLOAD_MAX);
     read_file(path, &plain);
-    snprintf(e.server, sizeof e.server, "%s", hello.server);
+    snprintf(e.server, sizeof e.server, "%.20s", hello.server);
     snprintf(e.project, sizeof e.project, "%s", project);
     need(seal_env(hello.seal, hello.server, project, version, buf_view(&plain), e.enc, &e.ct, &err), "seal");
     need(env_doc_encode(&e, &json, &err), "env");
@@ -215,7 +215,7 @@ static void send_order(int sock, enum order_action action, char **words)
     struct order o = {.action = action, .sequence = strtoull(words[1], NULL, 10), .issued = clock_wall_ms() / 1000 * 1000};
     struct buf json = BUF(16384);
     static const uint8_t none[32];
-    snprintf(o.server, sizeof o.server, "%s", hello.server);
+    snprintf(o.server, sizeof o.server, "%.20s", hello.server);
     snprintf(o.project, sizeof o.project, "%s", words[0]);
     snprintf(o.deployment, sizeof o.deployment, "%s", words[2]);
     memcpy(o.challenge, hello.challenge, sizeof o.challenge);
