@@ -7,14 +7,15 @@
 #include "proto/message.h"
 #include "stream/stream.h"
 
-#define AGENT_HEARTBEAT_S     20
-#define AGENT_CHALLENGE_MS    (8 * 60 * 1000) /* older ones are not used for orders: hosts refuse them at 10 min */
-#define AGENT_FLUSH_MS        50
-#define AGENT_FLUSH_BYTES     (64 * 1024)
-#define AGENT_TAIL_MAX        (STREAM_WINDOW_MAX + STREAM_CHUNK_MAX) /* of `events`, not in the store yet */
+#define AGENT_HEARTBEAT_S  20
+#define AGENT_CHALLENGE_MS (8 * 60 * 1000) /* older ones are not used for orders: hosts refuse them at 10 min  \
+                                            */
+#define AGENT_FLUSH_MS    50
+#define AGENT_FLUSH_BYTES (64 * 1024)
+#define AGENT_TAIL_MAX    (STREAM_WINDOW_MAX + STREAM_CHUNK_MAX) /* of `events`, not in the store yet */
 
 struct agent_stream {
-    uint32_t handle; /* 0: free */
+    uint32_t handle;               /* 0: free */
     struct store_stream kept, now; /* as committed; as accepted */
     struct log_file file;          /* logs only */
     struct buf tail;               /* events only: bytes after now.end */
@@ -79,6 +80,7 @@ struct agent_held *agent_held_for(struct agent *a, const char *project, bool mak
 /* enrol.c */
 void enrol_ca(struct plane *p, struct http_exchange *x);
 void enrol_post(struct plane *p, struct http_exchange *x);
-int enrol_renew(struct plane *p, const char *server, const char *csr, struct buf *certificate, struct error *err) KLY_MUST_USE;
+int enrol_renew(struct plane *p, const char *server, const char *csr, struct buf *certificate,
+                struct error *err) KLY_MUST_USE;
 
 #endif

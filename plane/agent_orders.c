@@ -1,8 +1,8 @@
 /* What a host is sent: trust, manifest, env, order, in this order, and only what it does not have.
  *
- * An order is made when the host is there, against its newest challenge, and stored before it is sent. A connection that
- * broke before the host had it shows in the next hello: its sequence is lower than the order's, so the order was never
- * used and never will be, and a new one is made. */
+ * An order is made when the host is there, against its newest challenge, and stored before it is sent. A
+ * connection that broke before the host had it shows in the next hello: its sequence is lower than the order's,
+ * so the order was never used and never will be, and a new one is made. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +53,8 @@ static bool is_state(const struct store_deployment *d, const char *state)
     return strcmp(d->state, state) == 0;
 }
 
-/* Orders that an earlier connection lost on the way wait again. Within a connection they are still under way. */
+/* Orders that an earlier connection lost on the way wait again. Within a connection they are still under way.
+ */
 void agent_orders_hello(struct agent *a)
 {
     struct error err;
@@ -102,7 +103,8 @@ static int seal_key(struct agent *a, uint8_t *seal, struct error *err)
     memcpy(seal, v.seal, sizeof v.seal);
     for (size_t i = 0; i < t.host_count; i++)
         if (strcmp(t.hosts[i].server, a->server) == 0 && memcmp(t.hosts[i].seal, seal, sizeof v.seal) != 0)
-            return fail(err, "E_SEAL_KEY", "the owner's trust document names another seal key for %s; values are not sealed to it",
+            return fail(err, "E_SEAL_KEY",
+                        "the owner's trust document names another seal key for %s; values are not sealed to it",
                         a->server);
     return 0;
 }
@@ -111,14 +113,16 @@ static int env_version(struct agent *a, const struct manifest *m, int64_t *versi
 {
     struct store_project p;
     if (m->env_signed)
-        return fail(err, "E_ENV_SIGNED", "the manifest of %s demands values sealed by its owner; this plane has none", m->project);
+        return fail(err, "E_ENV_SIGNED",
+                    "the manifest of %s demands values sealed by its owner; this plane has none", m->project);
     if (store_project(&a->plane->store, m->project, &p, err) != 0)
         return fail(err, "E_NOT_FOUND", "the project is gone");
     *version = p.env_version;
     if (*version == 0 && store_env_bump(&a->plane->store, m->project, version, err) < 0)
         return -1;
     if ((uint64_t)*version < m->env_min_version)
-        return fail(err, "E_ENV_VERSION", "the manifest of %s demands env version %llu or later, the plane has %lld", m->project,
+        return fail(err, "E_ENV_VERSION",
+                    "the manifest of %s demands env version %llu or later, the plane has %lld", m->project,
                     (unsigned long long)m->env_min_version, (long long)*version);
     return 0;
 }
@@ -129,13 +133,16 @@ static int mint_env_doc(struct agent *a, const struct manifest *m, struct minted
     out->has_env = m->env.count > 0;
     if (!out->has_env)
         return 0;
-    struct documents_sealed what = {.server = a->server, .project = m->project, .seal = seal, .now = clock_wall_ms()};
+    struct documents_sealed what = {
+        .server = a->server, .project = m->project, .seal = seal, .now = clock_wall_ms()};
     if (env_version(a, m, &what.version, err) < 0 || seal_key(a, seal, err) < 0)
         return -1;
-    return documents_env(&a->plane->store, &a->plane->home.vault, &a->plane->home.order_key, &what, &out->env, out->env_digest, err);
+    return documents_env(&a->plane->store, &a->plane->home.vault, &a->plane->home.order_key, &what, &out->env,
+                         out->env_digest, err);
 }
 
-static int fill_order(struct agent *a, const struct store_deployment *d, const struct minted *m, struct order *o, struct error *err)
+static int fill_order(struct agent *a, const struct store_deployment *d, const struct minted *m,
+                      struct order *o, struct error *err)
 {
     *o = (struct order){.sequence = (uint64_t)d->sequence, .issued = clock_wall_ms(), .has_env = m->has_env};
     COPY_TEXT(o->server, a->server);
@@ -170,7 +177,8 @@ static int next_sequence(struct agent *a, const char *project, int64_t *sequence
     return store_sequence_raise(&a->plane->store, a->server, project, *sequence, err);
 }
 
-static int mint_documents(struct agent *a, const struct store_deployment *d, struct minted *m, struct error *err)
+static int mint_documents(struct agent *a, const struct store_deployment *d, struct minted *m,
+                          struct error *err)
 {
     AUTO_MANIFEST struct manifest manifest = {0};
     if (strcmp(d->action, "cancel") == 0)
@@ -189,7 +197,8 @@ static int mint_documents(struct agent *a, const struct store_deployment *d, str
 static int mint(struct agent *a, struct store_deployment *d, struct minted *m, struct error *err)
 {
     struct order o;
-    if (mint_documents(a, d, m, err) < 0 || next_sequence(a, d->project, &d->sequence, err) < 0 || fill_order(a, d, m, &o, err) < 0 ||
+    if (mint_documents(a, d, m, err) < 0 || next_sequence(a, d->project, &d->sequence, err) < 0 ||
+        fill_order(a, d, m, &o, err) < 0 ||
         mint_order(&a->plane->home.order_key, &o, &m->order, m->order_digest, err) < 0)
         return -1;
     snprintf(d->state, sizeof d->state, "ordered");
@@ -209,7 +218,8 @@ static void send_minted(struct agent *a, const struct store_deployment *d, const
 {
     struct agent_held *held = agent_held_for(a, d->project, true);
     agent_orders_trust(a);
-    if (m->manifest.size > 0 && (held == NULL || !held->has_manifest || !same_digest(m->manifest_digest, held->manifest)))
+    if (m->manifest.size > 0 &&
+        (held == NULL || !held->has_manifest || !same_digest(m->manifest_digest, held->manifest)))
         agent_send_envelope(a, &m->manifest);
     if (m->has_env && (held == NULL || !held->has_env || !same_digest(m->env_digest, held->env)))
         agent_send_envelope(a, &m->env);
@@ -238,13 +248,15 @@ static int order(struct agent *a, struct store_deployment *d)
 {
     struct error err = {0};
     struct store_deployment before = *d;
-    struct minted m = {.manifest = BUF(STORE_ENVELOPE_MAX), .env = BUF(STORE_ENVELOPE_MAX), .order = BUF(STORE_ENVELOPE_MAX)};
+    struct minted m = {
+        .manifest = BUF(STORE_ENVELOPE_MAX), .env = BUF(STORE_ENVELOPE_MAX), .order = BUF(STORE_ENVELOPE_MAX)};
     int rc = store_begin(&a->plane->store, &err);
     if (rc == 0)
         rc = store_end(&a->plane->store, mint(a, d, &m, &err) == 0, &err);
     if (rc == 0) {
         send_minted(a, d, &m);
-        plane_log("%s: ordered %s of %s (%s, sequence %lld)", a->server, d->action, d->project, d->id, (long long)d->sequence);
+        plane_log("%s: ordered %s of %s (%s, sequence %lld)", a->server, d->action, d->project, d->id,
+                  (long long)d->sequence);
         follow_changed(a->plane, d->id);
     } else {
         *d = before;
@@ -293,12 +305,15 @@ void agent_orders_next(struct agent *a)
 
 /* ---- what the host asks for, and refuses ---- */
 
-static int wanted(struct agent *a, const struct message_want *w, struct buf *envelope, char *about, struct error *err)
+static int wanted(struct agent *a, const struct message_want *w, struct buf *envelope, char *about,
+                  struct error *err)
 {
     struct store *s = &a->plane->store;
     if (w->what == WANT_TRUST) {
         snprintf(about, 65, "%llu", (unsigned long long)w->version);
-        return w->version == 0 ? 1 : store_document(s, STORE_TRUST, "", (int64_t)w->version, NULL, NULL, envelope, err);
+        return w->version == 0
+                   ? 1
+                   : store_document(s, STORE_TRUST, "", (int64_t)w->version, NULL, NULL, envelope, err);
     }
     hex_encode(w->digest, sizeof w->digest, about);
     if (w->what == WANT_ENV)
@@ -328,7 +343,8 @@ void agent_orders_refused(struct agent *a, const struct message_error *e)
     struct events_result r = {0};
     if (strlen(e->about) != 64)
         return;
-    if (events_refused(&a->plane->store, a->server, e->about, e->code, e->text, clock_wall_ms(), &r, &err) < 0) {
+    if (events_refused(&a->plane->store, a->server, e->about, e->code, e->text, clock_wall_ms(), &r, &err) <
+        0) {
         plane_log("%s: %s", a->server, err.text);
         return;
     }

@@ -1,8 +1,8 @@
 /* A host's streams: bytes come in, are appended, made durable in groups, then acknowledged.
  *
- * One group: sync the log files, then one transaction with every stream's new end and everything the events say. Only when
- * it is on the disk are acks sent. If a group fails (disk full), its connections are closed and its files cut back to
- * what was durable: the hosts have it all and send it again. */
+ * One group: sync the log files, then one transaction with every stream's new end and everything the events
+ * say. Only when it is on the disk are acks sent. If a group fails (disk full), its connections are closed and
+ * its files cut back to what was durable: the hosts have it all and send it again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +130,8 @@ static int open_stream(struct agent *a, struct agent_stream *s, const struct mes
         s->now.end = (int64_t)o->from; /* a host that was here before this plane's memory: go on where it is */
     if (rc > 0 && note_gap(s, (int64_t)o->from, err) < 0)
         return -1;
-    if (stream_receiver_open(&a->receiver, o->handle, o->name, o->from, (uint64_t)s->now.end, s->now.closed, err) < 0)
+    if (stream_receiver_open(&a->receiver, o->handle, o->name, o->from, (uint64_t)s->now.end, s->now.closed,
+                             err) < 0)
         return -1;
     s->handle = o->handle;
     return 0;
@@ -172,7 +173,8 @@ void agent_streams_open(struct agent *a, const struct message_open *o)
 
 /* ---- data ---- */
 
-static int append(struct agent_stream *s, const struct stream_accept *what, const struct data_frame *f, struct error *err)
+static int append(struct agent_stream *s, const struct stream_accept *what, const struct data_frame *f,
+                  struct error *err)
 {
     const uint8_t *data = f->bytes.data + what->skip;
     if (s->events)
@@ -193,7 +195,8 @@ static void give_up(struct agent *a, const struct error *why)
     agent_close(a, 1013, "store");
 }
 
-static void accepted(struct agent *a, struct agent_stream *s, const struct stream_accept *what, const struct data_frame *f)
+static void accepted(struct agent *a, struct agent_stream *s, const struct stream_accept *what,
+                     const struct data_frame *f)
 {
     struct error err;
     struct agents *all = a->plane->agents;

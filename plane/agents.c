@@ -1,7 +1,8 @@
-/* Happy path: upgrade (who is it? the certificate says) → on_open: newer connection, so the older one of the same host is
- * closed → hello → welcome → trust, then orders as they are wanted; data is made durable in groups and acknowledged.
- * Failures: a host that may not be here gets 403 before the upgrade; one that breaks the protocol is closed with a
- * code. Close: on_close frees the connection; what it had accepted and not made durable is dropped and will be sent again. */
+/* Happy path: upgrade (who is it? the certificate says) → on_open: newer connection, so the older one of the
+ * same host is closed → hello → welcome → trust, then orders as they are wanted; data is made durable in groups
+ * and acknowledged. Failures: a host that may not be here gets 403 before the upgrade; one that breaks the
+ * protocol is closed with a code. Close: on_close frees the connection; what it had accepted and not made
+ * durable is dropped and will be sent again. */
 #include "plane/agents.h"
 
 #include <stdio.h>
@@ -51,8 +52,9 @@ void agent_send_envelope(struct agent *a, const struct buf *envelope)
     AUTO_BUF struct buf text = BUF(MESSAGE_MAX);
     if (a->ws == NULL)
         return;
-    if (buf_add_text(&text, "{\"type\":\"document\",\"envelope\":", &err) < 0 || buf_add(&text, envelope->data, envelope->size, &err) < 0 ||
-        buf_add_text(&text, "}", &err) < 0 || ws_send_text(a->ws, text.data, text.size, &err) < 0) {
+    if (buf_add_text(&text, "{\"type\":\"document\",\"envelope\":", &err) < 0 ||
+        buf_add(&text, envelope->data, envelope->size, &err) < 0 || buf_add_text(&text, "}", &err) < 0 ||
+        ws_send_text(a->ws, text.data, text.size, &err) < 0) {
         plane_log("%s: sending a document failed: %s", a->server, err.text);
         ws_abort(a->ws);
     }
@@ -75,7 +77,9 @@ static void note_hello(struct agent *a, const struct message_hello *h)
 {
     struct error err;
     int64_t now = clock_wall_ms();
-    struct store_server told = {.box_level = h->box_level, .clock_skew = h->wall - now, .trust_version = (int64_t)h->trust,
+    struct store_server told = {.box_level = h->box_level,
+                                .clock_skew = h->wall - now,
+                                .trust_version = (int64_t)h->trust,
                                 .last_seen = now};
     memcpy(told.id, a->server, sizeof told.id);
     COPY_TEXT(told.version, h->version);
@@ -231,7 +235,8 @@ static void unlink_agent(struct agent *a)
         }
 }
 
-static void on_close(void *ctx, struct ws *w, uint16_t code, const char *reason, int status, const struct error *err)
+static void on_close(void *ctx, struct ws *w, uint16_t code, const char *reason, int status,
+                     const struct error *err)
 {
     struct agent *a = ctx;
     struct error ignored;
@@ -239,7 +244,8 @@ static void on_close(void *ctx, struct ws *w, uint16_t code, const char *reason,
     a->ws = NULL;
     plane_log("%s: disconnected (%u%s%s)%s%s", a->server, (unsigned)code, reason[0] != '\0' ? " " : "", reason,
               err != NULL ? ": " : "", err != NULL ? err->text : "");
-    /* Half of what was accepted may be in the files: finish the group, then forget what was not acknowledged. */
+    /* Half of what was accepted may be in the files: finish the group, then forget what was not acknowledged.
+     */
     agent_streams_flush(a->plane);
     agent_streams_close(a);
     unlink_agent(a);
@@ -261,7 +267,8 @@ static int check_server(struct plane *p, const struct tls_peer *peer, struct sto
     if (rc < 0)
         return -1;
     if (rc > 0 || v->revoked != 0 || !v->enrolled)
-        return fail(err, "E_REVOKED", "server %s is not known here, or was removed; enrol it anew", peer->common_name);
+        return fail(err, "E_REVOKED", "server %s is not known here, or was removed; enrol it anew",
+                    peer->common_name);
     if (peer->not_after_ms <= clock_wall_ms())
         return fail(err, "E_TLS_EXPIRED", "the certificate of %s has expired; enrol it anew", v->id);
     if (v->has_next && memcmp(peer->sha256, v->next_sha256, sizeof v->next_sha256) == 0)

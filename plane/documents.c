@@ -17,8 +17,8 @@ int documents_trust(struct store *s, struct trust_doc *out, char *digest, struct
     return trust_doc_check(buf_view(&e.payload), out, err);
 }
 
-int documents_manifest(struct store *s, const char *project, struct manifest *out, char *digest, struct buf *envelope,
-                       struct error *err)
+int documents_manifest(struct store *s, const char *project, struct manifest *out, char *digest,
+                       struct buf *envelope, struct error *err)
 {
     AUTO_BUF struct buf text = BUF(STORE_ENVELOPE_MAX);
     AUTO_ENVELOPE struct envelope e = {0};
@@ -63,7 +63,8 @@ static int add_value(void *ctx, const struct store_env *e)
     return 0;
 }
 
-int documents_values(struct store *s, const struct vault *vault, const char *project, struct buf *json, struct error *err)
+int documents_values(struct store *s, const struct vault *vault, const char *project, struct buf *json,
+                     struct error *err)
 {
     struct json_writer w = json_writer(json, err);
     struct values v = {.vault = vault, .project = project, .json = &w, .err = err};
@@ -76,8 +77,8 @@ int documents_values(struct store *s, const struct vault *vault, const char *pro
     return json_done(&w);
 }
 
-int documents_value(struct store *s, const struct vault *vault, const char *project, const char *name, struct buf *value,
-                    struct error *err)
+int documents_value(struct store *s, const struct vault *vault, const char *project, const char *name,
+                    struct buf *value, struct error *err)
 {
     struct values v = {.vault = vault, .project = project, .only = name, .value = value, .err = err};
     if (store_env_each(s, project, add_value, &v, err) < 0)
@@ -85,8 +86,8 @@ int documents_value(struct store *s, const struct vault *vault, const char *proj
     return v.found ? 0 : 1;
 }
 
-int documents_env(struct store *s, const struct vault *vault, const struct p256_key *order_key, const struct documents_sealed *what,
-                  struct buf *envelope, char *digest, struct error *err)
+int documents_env(struct store *s, const struct vault *vault, const struct p256_key *order_key,
+                  const struct documents_sealed *what, struct buf *envelope, char *digest, struct error *err)
 {
     int rc = store_env_doc(s, what->project, what->server, what->version, what->seal, digest, envelope, err);
     if (rc <= 0)
@@ -94,9 +95,14 @@ int documents_env(struct store *s, const struct vault *vault, const struct p256_
     AUTO_WIPE struct buf values = BUF(ENV_PLAIN_MAX);
     if (documents_values(s, vault, what->project, &values, err) < 0)
         return -1;
-    struct mint_env mint = {.server = what->server, .project = what->project, .version = (uint64_t)what->version,
-                            .issued = what->now, .seal = what->seal, .values = buf_view(&values)};
+    struct mint_env mint = {.server = what->server,
+                            .project = what->project,
+                            .version = (uint64_t)what->version,
+                            .issued = what->now,
+                            .seal = what->seal,
+                            .values = buf_view(&values)};
     if (mint_env(order_key, &mint, envelope, digest, err) < 0)
         return -1;
-    return store_env_doc_add(s, what->project, what->server, what->version, what->seal, digest, buf_view(envelope), err);
+    return store_env_doc_add(s, what->project, what->server, what->version, what->seal, digest,
+                             buf_view(envelope), err);
 }

@@ -12,7 +12,8 @@
 #define CERT_MS (INT64_C(90) * 24 * 3600 * 1000)
 #define BACK_MS (INT64_C(3600) * 1000)
 
-static const struct http_header json_headers[] = {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {NULL, NULL}};
+static const struct http_header json_headers[] = {
+    {"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {NULL, NULL}};
 static const struct http_header pem_headers[] = {{"Content-Type", "application/x-pem-file"}, {NULL, NULL}};
 
 void enrol_ca(struct plane *p, struct http_exchange *x)
@@ -37,18 +38,24 @@ static void answer_error(struct http_exchange *x, int status, const struct error
         http_respond(x, status, json_headers, out.data, out.size);
 }
 
-static int issue(struct plane *p, const char *server, const char *csr, struct buf *pem, struct x509_info *info, struct error *err)
+static int issue(struct plane *p, const char *server, const char *csr, struct buf *pem, struct x509_info *info,
+                 struct error *err)
 {
     int64_t now = clock_wall_ms();
-    struct x509_issue what = {.ca_cert_pem = buf_text(&p->home.ca_pem), .ca_key_pem = buf_text(&p->home.ca_key), .csr_pem = csr,
-                              .common_name = server, .use = X509_CLIENT, .not_before_ms = now - BACK_MS,
+    struct x509_issue what = {.ca_cert_pem = buf_text(&p->home.ca_pem),
+                              .ca_key_pem = buf_text(&p->home.ca_key),
+                              .csr_pem = csr,
+                              .common_name = server,
+                              .use = X509_CLIENT,
+                              .not_before_ms = now - BACK_MS,
                               .not_after_ms = now + CERT_MS};
     if (x509_issue(&what, pem, err) < 0)
         return -1;
     return x509_read(buf_text(pem), info, err);
 }
 
-int enrol_renew(struct plane *p, const char *server, const char *csr, struct buf *certificate, struct error *err)
+int enrol_renew(struct plane *p, const char *server, const char *csr, struct buf *certificate,
+                struct error *err)
 {
     struct x509_info info;
     if (issue(p, server, csr, certificate, &info, err) < 0)
@@ -69,10 +76,16 @@ static int use_token(struct plane *p, const struct enrol_request *r, struct erro
     return rc;
 }
 
-static int enrolled(struct plane *p, const struct enrol_request *r, const struct x509_info *info, struct error *err)
+static int enrolled(struct plane *p, const struct enrol_request *r, const struct x509_info *info,
+                    struct error *err)
 {
-    struct store_enrolment e = {.id = r->server, .hostname = r->hostname, .version = r->version, .cert_serial = info->serial,
-                                .cert_sha256 = info->sha256, .seal = r->seal, .cert_expires = info->not_after_ms};
+    struct store_enrolment e = {.id = r->server,
+                                .hostname = r->hostname,
+                                .version = r->version,
+                                .cert_serial = info->serial,
+                                .cert_sha256 = info->sha256,
+                                .seal = r->seal,
+                                .cert_expires = info->not_after_ms};
     return store_server_enrolled(&p->store, &e, err);
 }
 
@@ -84,7 +97,8 @@ static int enrol(struct plane *p, const struct enrol_request *r, struct buf *pem
         return fail_in(err, "seal");
     if (store_begin(&p->store, err) < 0)
         return -1;
-    bool ok = use_token(p, r, err) == 0 && issue(p, r->server, r->csr, pem, &info, err) == 0 && enrolled(p, r, &info, err) == 0;
+    bool ok = use_token(p, r, err) == 0 && issue(p, r->server, r->csr, pem, &info, err) == 0 &&
+              enrolled(p, r, &info, err) == 0;
     return store_end(&p->store, ok, err);
 }
 
@@ -105,7 +119,8 @@ static int status_of(const struct error *err)
         return 409;
     if (strcmp(err->code, "E_STORE_FULL") == 0)
         return 507;
-    if (strcmp(err->code, "E_STORE") == 0 || strcmp(err->code, "E_RANDOM") == 0 || strcmp(err->code, "E_CRYPTO") == 0)
+    if (strcmp(err->code, "E_STORE") == 0 || strcmp(err->code, "E_RANDOM") == 0 ||
+        strcmp(err->code, "E_CRYPTO") == 0)
         return 500;
     return strcmp(err->code, "E_TOO_LARGE") == 0 ? 413 : strcmp(err->code, "E_JSON") == 0 ? 400 : 422;
 }

@@ -16,7 +16,8 @@ static void text_or_empty(char *out, size_t room, const char *text)
 #define PUT(array, text) text_or_empty((array), sizeof(array), (text))
 
 /* The deployment an event is about, if this host may speak of it. 1: none such. */
-static int owner_of(struct store *s, const char *server, const struct event *e, struct store_deployment *d, struct error *err)
+static int owner_of(struct store *s, const char *server, const struct event *e, struct store_deployment *d,
+                    struct error *err)
 {
     int rc = store_deployment(s, e->deployment, d, err);
     if (rc != 0)
@@ -81,7 +82,8 @@ static int apply_result(struct store *s, struct store_deployment *d, const struc
     d->elapsed_ms = e->elapsed_ms;
     if (store_deployment_save(s, d, err) < 0 || end_cancels(s, d, e->at, err) < 0)
         return -1;
-    if (e->outcome != OUTCOME_LIVE || strcmp(d->action, "cancel") == 0 || name_release_sequence(d->release) == 0)
+    if (e->outcome != OUTCOME_LIVE || strcmp(d->action, "cancel") == 0 ||
+        name_release_sequence(d->release) == 0)
         return 0;
     return note_live(s, d, e->at, err);
 }
@@ -95,8 +97,8 @@ static int write_line(const struct event *e, struct buf *out, struct error *err)
     return 0;
 }
 
-static int apply_deployment(struct store *s, const char *server, const struct event *e, int64_t now, struct events_result *out,
-                            struct error *err)
+static int apply_deployment(struct store *s, const char *server, const struct event *e, int64_t now,
+                            struct events_result *out, struct error *err)
 {
     struct store_deployment d;
     bool added = false;
@@ -115,8 +117,8 @@ static int apply_deployment(struct store *s, const char *server, const struct ev
     return e->kind == EVENT_STATE ? apply_state(s, &d, e, err) : apply_result(s, &d, e, err);
 }
 
-int events_refused(struct store *s, const char *server, const char *digest, const char *code, const char *text, int64_t now,
-                   struct events_result *out, struct error *err)
+int events_refused(struct store *s, const char *server, const char *digest, const char *code, const char *text,
+                   int64_t now, struct events_result *out, struct error *err)
 {
     struct store_deployment d;
     int rc = store_deployment_by_order(s, server, digest, &d, err);
@@ -133,8 +135,8 @@ int events_refused(struct store *s, const char *server, const char *digest, cons
     return intents_end(s, &d, "refused", code, text, now, err);
 }
 
-static int apply_known(struct store *s, const char *server, const struct event *e, int64_t now, struct events_result *out,
-                       struct error *err)
+static int apply_known(struct store *s, const char *server, const struct event *e, int64_t now,
+                       struct events_result *out, struct error *err)
 {
     if (e->kind == EVENT_STATE || e->kind == EVENT_RESULT)
         return apply_deployment(s, server, e, now, out, err);
@@ -142,11 +144,13 @@ static int apply_known(struct store *s, const char *server, const struct event *
     if (write_line(e, &line, err) < 0 || store_host_event_add(s, server, buf_text(&line), now, err) < 0)
         return -1;
     if (e->kind == EVENT_REFUSED && e->about != NULL)
-        return events_refused(s, server, e->about, e->code != NULL ? e->code : "", e->text != NULL ? e->text : "", now, out, err);
+        return events_refused(s, server, e->about, e->code != NULL ? e->code : "",
+                              e->text != NULL ? e->text : "", now, out, err);
     return 0;
 }
 
-static int note_bad_line(struct store *s, const char *server, const struct error *why, int64_t now, struct error *err)
+static int note_bad_line(struct store *s, const char *server, const struct error *why, int64_t now,
+                         struct error *err)
 {
     AUTO_BUF struct buf json = BUF(4096);
     struct json_writer w = json_writer(&json, err);
@@ -158,7 +162,8 @@ static int note_bad_line(struct store *s, const char *server, const struct error
     return json_done(&w) < 0 ? -1 : store_host_event_add(s, server, buf_text(&json), now, err);
 }
 
-int events_apply(struct store *s, const char *server, struct bytes line, int64_t now, struct events_result *out, struct error *err)
+int events_apply(struct store *s, const char *server, struct bytes line, int64_t now, struct events_result *out,
+                 struct error *err)
 {
     *out = (struct events_result){0};
     AUTO_EVENT struct event e = {0};

@@ -1,6 +1,6 @@
-/* Happy path: follow_begin sends what the store has, then every change: first new states, then new log text, then, once
- * the result is there and the log is whole, it ends. Ids are "<event>-<offset of log text>", so that a client that
- * lost the connection goes on where it was. A slow client is waited for: one chunk at a time. */
+/* Happy path: follow_begin sends what the store has, then every change: first new states, then new log text,
+ * then, once the result is there and the log is whole, it ends. Ids are "<event>-<offset of log text>", so that
+ * a client that lost the connection goes on where it was. A slow client is waited for: one chunk at a time. */
 #include "plane/follow.h"
 
 #include <stdio.h>
@@ -34,8 +34,10 @@ struct followers {
     struct loop_timer *tick;
 };
 
-static const struct http_header sse_headers[] = {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store"},
-                                                 {"X-Accel-Buffering", "no"}, {NULL, NULL}};
+static const struct http_header sse_headers[] = {{"Content-Type", "text/event-stream"},
+                                                 {"Cache-Control", "no-store"},
+                                                 {"X-Accel-Buffering", "no"},
+                                                 {NULL, NULL}};
 
 static void end(struct follower *f)
 {
@@ -57,7 +59,8 @@ static int add_event(void *ctx, int64_t id, const char *event, const char *json)
 {
     struct follower *f = ctx;
     struct error err;
-    if (sse_head(f, event, id, &err) < 0 || buf_add_text(&f->out, json, &err) < 0 || buf_add_text(&f->out, "\n\n", &err) < 0)
+    if (sse_head(f, event, id, &err) < 0 || buf_add_text(&f->out, json, &err) < 0 ||
+        buf_add_text(&f->out, "\n\n", &err) < 0)
         return -1;
     f->event = id;
     if (strcmp(event, "result") == 0)
@@ -88,7 +91,8 @@ static int more_log(struct plane *p, struct follower *f, struct error *err)
     return rc < 0 ? -1 : 0;
 }
 
-/* A result the plane made itself (refused, cancelled, superseded) came from no host: there is no event, only the row. */
+/* A result the plane made itself (refused, cancelled, superseded) came from no host: there is no event, only
+ * the row. */
 static int row_result(struct plane *p, struct follower *f, bool *done, struct error *err)
 {
     struct store_deployment d;
@@ -97,14 +101,16 @@ static int row_result(struct plane *p, struct follower *f, bool *done, struct er
         return rc < 0 ? -1 : fail(err, "E_NOT_FOUND", "the deployment was deleted");
     *done = strcmp(d.state, "done") == 0;
     if (!*done || f->result_at != 0) {
-        bool news = !*done && strcmp(f->state, d.state) != 0 && (strcmp(d.state, "waiting") == 0 || strcmp(d.state, "ordered") == 0);
+        bool news = !*done && strcmp(f->state, d.state) != 0 &&
+                    (strcmp(d.state, "waiting") == 0 || strcmp(d.state, "ordered") == 0);
         memcpy(f->state, d.state, sizeof f->state);
         if (!news)
             return 0;
         if (sse_head(f, "state", f->event, err) < 0)
             return -1;
-        return buf_addf(&f->out, err, "{\"event\":\"state\",\"project\":\"%s\",\"deployment\":\"%s\",\"state\":\"%s\"}\n\n", d.project, d.id,
-                        d.state);
+        return buf_addf(&f->out, err,
+                        "{\"event\":\"state\",\"project\":\"%s\",\"deployment\":\"%s\",\"state\":\"%s\"}\n\n",
+                        d.project, d.id, d.state);
     }
     f->result_at = clock_boot_ms();
     if (sse_head(f, "result", f->event, err) < 0)

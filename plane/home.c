@@ -12,12 +12,12 @@
 #include "trust/digest.h"
 #include "trust/random.h"
 
-#define DAY_MS       (INT64_C(24) * 3600 * 1000)
-#define CA_DAYS      3652
-#define SERVER_DAYS  730
-#define RENEW_DAYS   180
-#define BACK_MS      (INT64_C(3600) * 1000) /* certificates start an hour ago: clocks differ */
-#define PEM_LIMIT    X509_PEM_MAX
+#define DAY_MS      (INT64_C(24) * 3600 * 1000)
+#define CA_DAYS     3652
+#define SERVER_DAYS 730
+#define RENEW_DAYS  180
+#define BACK_MS     (INT64_C(3600) * 1000) /* certificates start an hour ago: clocks differ */
+#define PEM_LIMIT   X509_PEM_MAX
 
 /* ---- files ---- */
 
@@ -32,7 +32,9 @@ static int read_file(int dirfd, const char *name, bool secret, struct buf *out, 
 {
     int rc = secret ? durable_read_private(dirfd, name, out, err) : durable_read(dirfd, name, out, err);
     if (rc > 0)
-        return fail(err, "E_HOME", "%s is missing from the plane's folder; restore it from a backup, or make a new plane", name);
+        return fail(err, "E_HOME",
+                    "%s is missing from the plane's folder; restore it from a backup, or make a new plane",
+                    name);
     return rc;
 }
 
@@ -74,10 +76,15 @@ static int make_server(int dirfd, const char *api_host, const char *agent_host, 
     AUTO_WIPE struct buf ca_key = BUF(PEM_LIMIT), key = BUF(PEM_LIMIT);
     AUTO_BUF struct buf ca = BUF(PEM_LIMIT), csr = BUF(PEM_LIMIT), cert = BUF(PEM_LIMIT);
     if (read_file(dirfd, "ca.key", true, &ca_key, err) < 0 || read_file(dirfd, "ca.pem", false, &ca, err) < 0 ||
-        read_file(dirfd, "server.key", true, &key, err) < 0 || x509_make_csr(buf_text(&key), "klystrr-plane", &csr, err) < 0)
+        read_file(dirfd, "server.key", true, &key, err) < 0 ||
+        x509_make_csr(buf_text(&key), "klystrr-plane", &csr, err) < 0)
         return -1;
-    struct x509_issue issue = {.ca_cert_pem = buf_text(&ca), .ca_key_pem = buf_text(&ca_key), .csr_pem = buf_text(&csr),
-                               .common_name = "klystrr-plane", .use = X509_SERVER, .not_before_ms = now - BACK_MS,
+    struct x509_issue issue = {.ca_cert_pem = buf_text(&ca),
+                               .ca_key_pem = buf_text(&ca_key),
+                               .csr_pem = buf_text(&csr),
+                               .common_name = "klystrr-plane",
+                               .use = X509_SERVER,
+                               .not_before_ms = now - BACK_MS,
                                .not_after_ms = now + SERVER_DAYS * DAY_MS};
     const char *wanted[] = {api_host, agent_host, "localhost", "127.0.0.1", "::1"};
     for (size_t i = 0, n = 0; i < sizeof wanted / sizeof wanted[0]; i++)
@@ -97,7 +104,8 @@ static int make_order_key(int dirfd, struct error *err)
     return write_file(dirfd, "order.key", &pem, 0600, err);
 }
 
-static int make_keys(int dirfd, const struct plane_url *api, const struct plane_url *agents, int64_t now, struct error *err)
+static int make_keys(int dirfd, const struct plane_url *api, const struct plane_url *agents, int64_t now,
+                     struct error *err)
 {
     if (!exists(dirfd, "ca.key") && make_key_file(dirfd, "ca.key", err) < 0)
         return -1;
@@ -151,8 +159,9 @@ static int make_admin(struct store *s, int dirfd, const struct home_init *what, 
 /* Everything in one transaction; "ready" is what tells a finished init from one that was cut off. */
 static int fill_store(struct store *s, int dirfd, const struct home_init *what, struct error *err)
 {
-    if (store_set(s, "api_url", what->api_url, err) < 0 || store_set(s, "agent_url", what->agent_url, err) < 0 ||
-        set_random(s, "id", err) < 0 || set_random(s, "epoch", err) < 0 || store_set(s, "admin", what->admin, err) < 0)
+    if (store_set(s, "api_url", what->api_url, err) < 0 ||
+        store_set(s, "agent_url", what->agent_url, err) < 0 || set_random(s, "id", err) < 0 ||
+        set_random(s, "epoch", err) < 0 || store_set(s, "admin", what->admin, err) < 0)
         return -1;
     if (make_admin(s, dirfd, what, err) < 0)
         return -1;
@@ -165,7 +174,8 @@ int home_open_store(const char *dir, struct store *s, struct error *err)
     if ((size_t)snprintf(path, sizeof path, "%s/plane.db", dir) >= sizeof path)
         return fail(err, "E_HOME", "the folder's name is too long");
     if (access(path, F_OK) < 0)
-        return fail(err, "E_HOME", "%s holds no plane; run: klystrr-plane init --data %s --api URL --agents URL", dir, dir);
+        return fail(err, "E_HOME",
+                    "%s holds no plane; run: klystrr-plane init --data %s --api URL --agents URL", dir, dir);
     return store_open(s, path, err);
 }
 
@@ -197,7 +207,8 @@ static int is_ready(const char *dir, struct error *err)
     return rc < 0 ? -1 : rc == 0;
 }
 
-static int check_urls(const struct home_init *what, struct plane_url *api, struct plane_url *agents, struct error *err)
+static int check_urls(const struct home_init *what, struct plane_url *api, struct plane_url *agents,
+                      struct error *err)
 {
     if (url_plane(what->api_url, api, err) < 0 || url_plane(what->agent_url, agents, err) < 0)
         return -1;
@@ -247,7 +258,8 @@ static int read_keys(struct home *h, struct error *err)
 {
     AUTO_WIPE struct buf order = BUF(P256_PEM_MAX);
     struct x509_info ca;
-    if (read_file(h->dirfd, "ca.pem", false, &h->ca_pem, err) < 0 || read_file(h->dirfd, "ca.key", true, &h->ca_key, err) < 0 ||
+    if (read_file(h->dirfd, "ca.pem", false, &h->ca_pem, err) < 0 ||
+        read_file(h->dirfd, "ca.key", true, &h->ca_key, err) < 0 ||
         read_file(h->dirfd, "server.pem", false, &h->server_pem, err) < 0 ||
         read_file(h->dirfd, "server.key", true, &h->server_key, err) < 0 ||
         read_file(h->dirfd, "order.key", true, &order, err) < 0 || vault_load(&h->vault, h->dirfd, err) < 0)
@@ -269,7 +281,8 @@ static int read_setting(struct store *s, const char *name, char *out, size_t roo
 static int read_settings(struct home *h, struct store *s, struct error *err)
 {
     char ready[8];
-    if (read_setting(s, "ready", ready, sizeof ready, err) < 0 || read_setting(s, "id", h->id, sizeof h->id, err) < 0 ||
+    if (read_setting(s, "ready", ready, sizeof ready, err) < 0 ||
+        read_setting(s, "id", h->id, sizeof h->id, err) < 0 ||
         read_setting(s, "epoch", h->epoch, sizeof h->epoch, err) < 0 ||
         read_setting(s, "api_url", h->api_url, sizeof h->api_url, err) < 0)
         return -1;
@@ -278,7 +291,10 @@ static int read_settings(struct home *h, struct store *s, struct error *err)
 
 int home_open(struct home *h, struct store *s, const char *dir, int64_t now, struct error *err)
 {
-    *h = (struct home){.dirfd = -1, .ca_pem = BUF(PEM_LIMIT), .ca_key = BUF(PEM_LIMIT), .server_pem = BUF(PEM_LIMIT),
+    *h = (struct home){.dirfd = -1,
+                       .ca_pem = BUF(PEM_LIMIT),
+                       .ca_key = BUF(PEM_LIMIT),
+                       .server_pem = BUF(PEM_LIMIT),
                        .server_key = BUF(PEM_LIMIT)};
     if (strlen(dir) >= sizeof h->dir)
         return fail(err, "E_HOME", "the folder's name is too long");
@@ -286,7 +302,8 @@ int home_open(struct home *h, struct store *s, const char *dir, int64_t now, str
     if (home_open_store(dir, s, err) < 0)
         return -1;
     h->dirfd = durable_dir(dir, 0700, err);
-    if (h->dirfd >= 0 && read_settings(h, s, err) == 0 && read_keys(h, err) == 0 && renew_server(h, now, err) == 0)
+    if (h->dirfd >= 0 && read_settings(h, s, err) == 0 && read_keys(h, err) == 0 &&
+        renew_server(h, now, err) == 0)
         return 0;
     store_close(s);
     home_close(h);

@@ -28,7 +28,8 @@ struct home_init {
     const char *dir, *api_url, *agent_url, *admin;
     int64_t now;
 };
-/* Makes what is missing. 0: made; 1: all of it was there, nothing changed. E_USAGE, E_URL, E_HOME and the store's. */
+/* Makes what is missing. 0: made; 1: all of it was there, nothing changed. E_USAGE, E_URL, E_HOME and the
+ * store's. */
 int home_init(const struct home_init *what, struct error *err) KLY_MUST_USE;
 
 /* Reads it all, and renews the TLS server certificate if it ends within 180 days. E_HOME: run init first. */

@@ -20,8 +20,8 @@ static int new_id(char *out, struct error *err)
     return 0;
 }
 
-int intents_end(struct store *s, struct store_deployment *d, const char *outcome, const char *code, const char *text, int64_t now,
-                struct error *err)
+int intents_end(struct store *s, struct store_deployment *d, const char *outcome, const char *code,
+                const char *text, int64_t now, struct error *err)
 {
     snprintf(d->state, sizeof d->state, "done");
     snprintf(d->outcome, sizeof d->outcome, "%s", outcome);
@@ -86,7 +86,8 @@ int intents_next(const struct intent_open *o, size_t from)
 
 /* ---- asking ---- */
 
-static int supersede_waiting(struct store *s, const struct intent_ask *ask, const char *server, struct error *err)
+static int supersede_waiting(struct store *s, const struct intent_ask *ask, const char *server,
+                             struct error *err)
 {
     struct intent_open open;
     if (intents_open(s, server, &open, err) < 0)
@@ -95,8 +96,8 @@ static int supersede_waiting(struct store *s, const struct intent_ask *ask, cons
     for (size_t i = 0; rc == 0 && i < open.count; i++) {
         struct store_deployment *d = &open.at[i];
         if (is_waiting(d) && !is_cancel(d) && strcmp(d->project, ask->project) == 0)
-            rc = intents_end(s, d, "superseded", "E_SUPERSEDED", "a newer deployment was asked for before the host was there",
-                             ask->now, err);
+            rc = intents_end(s, d, "superseded", "E_SUPERSEDED",
+                             "a newer deployment was asked for before the host was there", ask->now, err);
     }
     intents_open_free(&open);
     return rc;
@@ -110,7 +111,8 @@ static int add(struct store *s, const struct intent_ask *ask, const char *server
     snprintf(d->trigger, sizeof d->trigger, "%s", ask->trigger);
     snprintf(d->state, sizeof d->state, "waiting");
     d->created = ask->now;
-    if (supersede_waiting(s, ask, server, err) < 0 || new_id(d->id, err) < 0 || store_deployment_add(s, d, err) < 0)
+    if (supersede_waiting(s, ask, server, err) < 0 || new_id(d->id, err) < 0 ||
+        store_deployment_add(s, d, err) < 0)
         return -1;
     memcpy(made->id[made->count], d->id, sizeof d->id);
     memcpy(made->server[made->count], d->server, sizeof d->server);
@@ -142,14 +144,17 @@ static int activate_on(struct store *s, const struct intent_ask *ask, const char
     if (rc == 0 && release != NULL)
         rc = store_release(s, ask->project, server, release, &r, err);
     else if (rc == 0 && back)
-        rc = store_release_before(s, ask->project, server, (int64_t)name_release_sequence(live.release), &r, err);
+        rc = store_release_before(s, ask->project, server, (int64_t)name_release_sequence(live.release), &r,
+                                  err);
     else
         r = live;
     if (rc < 0)
         return -1;
     if (rc > 0)
-        return fail(err, "E_NO_RELEASE", back ? "%s has no such kept release on %s; `releases` lists what is there"
-                                              : "%s has no live release on %s; deploy first", ask->project, server);
+        return fail(err, "E_NO_RELEASE",
+                    back ? "%s has no such kept release on %s; `releases` lists what is there"
+                         : "%s has no live release on %s; deploy first",
+                    ask->project, server);
     struct store_deployment d = {0};
     snprintf(d.action, sizeof d.action, "activate");
     snprintf(d.release, sizeof d.release, "%s", r.release);
@@ -157,11 +162,11 @@ static int activate_on(struct store *s, const struct intent_ask *ask, const char
     return add(s, ask, server, &d, made, err);
 }
 
-typedef int on_server(struct store *s, const struct intent_ask *ask, const char *server, const char *what, struct intents *made,
-                      struct error *err);
+typedef int on_server(struct store *s, const struct intent_ask *ask, const char *server, const char *what,
+                      struct intents *made, struct error *err);
 
-static int each_server(struct store *s, const struct intent_ask *ask, const struct manifest *m, on_server *on, const char *what,
-                       struct intents *made, struct error *err)
+static int each_server(struct store *s, const struct intent_ask *ask, const struct manifest *m, on_server *on,
+                       const char *what, struct intents *made, struct error *err)
 {
     size_t here = 0;
     for (size_t i = 0; i < m->server_count; i++) {
@@ -182,18 +187,19 @@ static int each_server(struct store *s, const struct intent_ask *ask, const stru
     return fail(err, "E_NO_SERVER", "none of the servers in the manifest of %s is enrolled here", ask->project);
 }
 
-static int in_transaction(struct store *s, const struct intent_ask *ask, on_server *on, const char *what, struct intents *made,
-                          struct error *err)
+static int in_transaction(struct store *s, const struct intent_ask *ask, on_server *on, const char *what,
+                          struct intents *made, struct error *err)
 {
     AUTO_MANIFEST struct manifest m = {0};
     int rc = documents_manifest(s, ask->project, &m, NULL, NULL, err);
     if (rc != 0)
-        return rc < 0 ? -1 : fail(err, "E_NO_MANIFEST", "%s has no manifest yet; upload one first", ask->project);
+        return rc < 0 ? -1
+                      : fail(err, "E_NO_MANIFEST", "%s has no manifest yet; upload one first", ask->project);
     return each_server(s, ask, &m, on, what, made, err);
 }
 
-static int asked(struct store *s, const struct intent_ask *ask, on_server *on, const char *what, struct intents *made,
-                 struct error *err)
+static int asked(struct store *s, const struct intent_ask *ask, on_server *on, const char *what,
+                 struct intents *made, struct error *err)
 {
     made->count = 0;
     if (store_begin(s, err) < 0)
@@ -202,12 +208,14 @@ static int asked(struct store *s, const struct intent_ask *ask, on_server *on, c
     return store_end(s, ok, err);
 }
 
-int intents_deploy(struct store *s, const struct intent_ask *ask, const char *commit, struct intents *made, struct error *err)
+int intents_deploy(struct store *s, const struct intent_ask *ask, const char *commit, struct intents *made,
+                   struct error *err)
 {
     return asked(s, ask, deploy_on, commit, made, err);
 }
 
-int intents_activate(struct store *s, const struct intent_ask *ask, const char *release, struct intents *made, struct error *err)
+int intents_activate(struct store *s, const struct intent_ask *ask, const char *release, struct intents *made,
+                     struct error *err)
 {
     return asked(s, ask, activate_on, release, made, err);
 }

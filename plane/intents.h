@@ -1,7 +1,8 @@
 /* What was asked for: rows of deployments that wait until their host is there, and which of them is next.
  *
- * On one host a project's deployments run one after the other; a newer one takes the place of an older one that still
- * waits. A commit that a webhook or a poll brings is asked for only if it is not what was asked for last. */
+ * On one host a project's deployments run one after the other; a newer one takes the place of an older one that
+ * still waits. A commit that a webhook or a poll brings is asked for only if it is not what was asked for last.
+ */
 #ifndef KLY_PLANE_INTENTS_H
 #define KLY_PLANE_INTENTS_H
 
@@ -23,15 +24,19 @@ struct intent_ask {
     int64_t now;
     bool only_new;
 };
-/* E_NO_MANIFEST, E_TARGET (the manifest does not name that server), E_NO_SERVER (none of its servers is here). */
-int intents_deploy(struct store *s, const struct intent_ask *ask, const char *commit, struct intents *made, struct error *err) KLY_MUST_USE;
+/* E_NO_MANIFEST, E_TARGET (the manifest does not name that server), E_NO_SERVER (none of its servers is here).
+ */
+int intents_deploy(struct store *s, const struct intent_ask *ask, const char *commit, struct intents *made,
+                   struct error *err) KLY_MUST_USE;
 /* release NULL: the one before the live one (rollback), or the live one (restart). E_NO_RELEASE. */
-int intents_activate(struct store *s, const struct intent_ask *ask, const char *release, struct intents *made, struct error *err) KLY_MUST_USE;
-/* A deployment that waits is over at once; one that was ordered gets an order to cancel it. E_DONE: it is over. */
+int intents_activate(struct store *s, const struct intent_ask *ask, const char *release, struct intents *made,
+                     struct error *err) KLY_MUST_USE;
+/* A deployment that waits is over at once; one that was ordered gets an order to cancel it. E_DONE: it is over.
+ */
 int intents_cancel(struct store *s, struct store_deployment *d, int64_t now, struct error *err) KLY_MUST_USE;
 /* Ends a deployment without its host. */
-int intents_end(struct store *s, struct store_deployment *d, const char *outcome, const char *code, const char *text, int64_t now,
-                struct error *err) KLY_MUST_USE;
+int intents_end(struct store *s, struct store_deployment *d, const char *outcome, const char *code,
+                const char *text, int64_t now, struct error *err) KLY_MUST_USE;
 
 /* The open deployments of one server. */
 struct intent_open {

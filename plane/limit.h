@@ -11,7 +11,8 @@
 struct limit {
     int max; /* a window */
     struct {
-        uint8_t address[8]; /* an IPv4 address, or the first half of an IPv6 one: the rest is the customer's to choose */
+        uint8_t address[8]; /* an IPv4 address, or the first half of an IPv6 one: the rest is the customer's to
+                               choose */
         int64_t since;
         int count;
     } slot[LIMIT_SLOTS];

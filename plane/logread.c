@@ -138,10 +138,13 @@ int log_gap_member(uint64_t missing, int64_t now, struct buf *out, struct error 
 {
     char when[CLOCK_TEXT_SIZE], line[256];
     clock_format(now, when);
-    int size = snprintf(line, sizeof line, "%s klystrr kly │ %llu bytes of this log are missing here: they were lost with an older state of the plane\n",
+    int size = snprintf(line, sizeof line,
+                        "%s klystrr kly │ %llu bytes of this log are missing here: they were lost with an "
+                        "older state of the plane\n",
                         when, (unsigned long long)missing);
     uint8_t packed[512];
-    z_stream z = {.next_in = (Bytef *)line, .avail_in = (uInt)size, .next_out = packed, .avail_out = sizeof packed};
+    z_stream z = {
+        .next_in = (Bytef *)line, .avail_in = (uInt)size, .next_out = packed, .avail_out = sizeof packed};
     if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK)
         return fail(err, "E_NO_MEMORY", "no memory for a gap line");
     int rc = deflate(&z, Z_FINISH);

@@ -32,7 +32,8 @@ static int file_name(const char *deployment, char *out, struct error *err)
     return 0;
 }
 
-int log_open(struct logstore *ls, const char *deployment, int64_t durable_end, struct log_file *f, struct error *err)
+int log_open(struct logstore *ls, const char *deployment, int64_t durable_end, struct log_file *f,
+             struct error *err)
 {
     char name[NAME_SIZE];
     *f = (struct log_file){.fd = -1};
@@ -62,7 +63,8 @@ int log_append(struct log_file *f, const void *data, size_t size, struct error *
         if (n <= 0) {
             int why = n < 0 ? errno : EIO;
             log_cut(f, f->end);
-            return fail_errno(err, why == ENOSPC || why == EDQUOT ? "E_STORE_FULL" : "E_LOG", why, "appending to a log");
+            return fail_errno(err, why == ENOSPC || why == EDQUOT ? "E_STORE_FULL" : "E_LOG", why,
+                              "appending to a log");
         }
         done += (size_t)n;
     }
@@ -76,7 +78,8 @@ int log_sync(struct log_file *f, struct error *err)
     if (!f->dirty)
         return 0;
     if (fdatasync(f->fd) < 0)
-        return fail_errno(err, errno == ENOSPC || errno == EDQUOT ? "E_STORE_FULL" : "E_LOG", errno, "syncing a log");
+        return fail_errno(err, errno == ENOSPC || errno == EDQUOT ? "E_STORE_FULL" : "E_LOG", errno,
+                          "syncing a log");
     f->dirty = false;
     return 0;
 }

@@ -1,4 +1,5 @@
-/* klystrr-plane: the reference control plane. A table of commands; each does one thing and returns the exit status. */
+/* klystrr-plane: the reference control plane. A table of commands; each does one thing and returns the exit
+ * status. */
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,8 @@
 
 static const char usage[] =
     "usage: klystrr-plane init --data DIR --api https://HOST:PORT --agents https://HOST:PORT [--name ADMIN]\n"
-    "       klystrr-plane run --data DIR [--listen-api ADDRESS:PORT] [--listen-agents ADDRESS:PORT] [--fetch-program PATH]\n"
+    "       klystrr-plane run --data DIR [--listen-api ADDRESS:PORT] [--listen-agents ADDRESS:PORT] "
+    "[--fetch-program PATH]\n"
     "       klystrr-plane key add --data DIR NAME | key list --data DIR | key revoke --data DIR NAME\n"
     "       klystrr-plane --version | --help\n"
     "\n"
@@ -46,9 +48,12 @@ static const char **flag_of(struct args *a, const char *flag)
     struct {
         const char *flag, **where;
     } const known[] = {
-        {"--data", &a->data},       {"--api", &a->api},
-        {"--agents", &a->agents},   {"--name", &a->name},
-        {"--listen-api", &a->listen_api}, {"--listen-agents", &a->listen_agents},
+        {"--data", &a->data},
+        {"--api", &a->api},
+        {"--agents", &a->agents},
+        {"--name", &a->name},
+        {"--listen-api", &a->listen_api},
+        {"--listen-agents", &a->listen_agents},
         {"--fetch-program", &a->fetch_program},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -88,8 +93,11 @@ static int become_owner(const char *dir, struct error *err)
 static int command_init(const struct args *a)
 {
     struct error err = {0};
-    struct home_init what = {.dir = a->data, .api_url = a->api, .agent_url = a->agents,
-                             .admin = a->name != NULL ? a->name : "admin", .now = clock_wall_ms()};
+    struct home_init what = {.dir = a->data,
+                             .api_url = a->api,
+                             .agent_url = a->agents,
+                             .admin = a->name != NULL ? a->name : "admin",
+                             .now = clock_wall_ms()};
     if (a->api == NULL || a->agents == NULL || a->word_count > 0)
         return wrong("init needs --api and --agents", "");
     umask(077);
@@ -99,14 +107,17 @@ static int command_init(const struct args *a)
     if (rc < 0)
         return failed(&err);
     printf(rc > 0 ? "%s holds a plane already; nothing was changed\n" : "made a plane in %s\n", a->data);
-    printf("API key: %s/admin.key\nCA certificate: %s/ca.pem\nnext: klystrr-plane run --data %s\n", a->data, a->data, a->data);
+    printf("API key: %s/admin.key\nCA certificate: %s/ca.pem\nnext: klystrr-plane run --data %s\n", a->data,
+           a->data, a->data);
     return EXIT_OK;
 }
 
 static int command_run(const struct args *a)
 {
     struct error err = {0};
-    struct plane_options options = {.dir = a->data, .listen_api = a->listen_api, .listen_agents = a->listen_agents,
+    struct plane_options options = {.dir = a->data,
+                                    .listen_api = a->listen_api,
+                                    .listen_agents = a->listen_agents,
                                     .fetch_program = a->fetch_program};
     if (a->word_count > 0 || a->api != NULL || a->agents != NULL || a->name != NULL)
         return wrong("run takes --data, --listen-api, --listen-agents and --fetch-program", "");

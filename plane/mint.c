@@ -7,8 +7,8 @@
 #include "trust/sign.h"
 #include "trust/verify.h"
 
-static int sign(const struct p256_key *key, enum document_type type, const struct buf *payload, struct buf *envelope,
-                char *digest, struct error *err)
+static int sign(const struct p256_key *key, enum document_type type, const struct buf *payload,
+                struct buf *envelope, char *digest, struct error *err)
 {
     uint8_t sum[DIGEST_SIZE];
     if (digest_of(payload->data, payload->size, sum, err) < 0)
@@ -17,7 +17,8 @@ static int sign(const struct p256_key *key, enum document_type type, const struc
     return sign_document(&key, 1, type, buf_view(payload), envelope, err);
 }
 
-int mint_order(const struct p256_key *key, const struct order *order, struct buf *envelope, char *digest, struct error *err)
+int mint_order(const struct p256_key *key, const struct order *order, struct buf *envelope, char *digest,
+               struct error *err)
 {
     AUTO_BUF struct buf payload = BUF(PAYLOAD_MAX);
     if (order_encode(order, &payload, err) < 0)
@@ -37,7 +38,8 @@ static int env_payload(const struct mint_env *what, struct buf *payload, struct 
     return env_doc_encode(&d, payload, err);
 }
 
-int mint_env(const struct p256_key *key, const struct mint_env *what, struct buf *envelope, char *digest, struct error *err)
+int mint_env(const struct p256_key *key, const struct mint_env *what, struct buf *envelope, char *digest,
+             struct error *err)
 {
     AUTO_BUF struct buf payload = BUF(PAYLOAD_MAX);
     if (env_payload(what, &payload, err) < 0)
@@ -60,13 +62,13 @@ static int check_step(const struct trust_doc *t, const struct trust_doc *previou
 {
     uint64_t want = previous != NULL ? previous->version + 1 : 1;
     if (t->version != want)
-        return fail(err, "E_TRUST_VERSION", "trust: version %llu was sent, %llu comes next", (unsigned long long)t->version,
-                    (unsigned long long)want);
+        return fail(err, "E_TRUST_VERSION", "trust: version %llu was sent, %llu comes next",
+                    (unsigned long long)t->version, (unsigned long long)want);
     return 0;
 }
 
-static int verify_trust(const struct signed_bytes *input, const struct trust_doc *previous, struct verified *out,
-                        struct error *err)
+static int verify_trust(const struct signed_bytes *input, const struct trust_doc *previous,
+                        struct verified *out, struct error *err)
 {
     if (previous != NULL) {
         struct trust_keys keys;
@@ -81,13 +83,14 @@ static int verify_trust(const struct signed_bytes *input, const struct trust_doc
     return verify_trust_first(pin, input, out, err);
 }
 
-static int check_trust(const struct verified *v, const struct trust_doc *previous, const struct mint_plane *self,
-                       struct trust_doc *out, struct error *err)
+static int check_trust(const struct verified *v, const struct trust_doc *previous,
+                       const struct mint_plane *self, struct trust_doc *out, struct error *err)
 {
     struct trust_keys keys;
     if (trust_doc_decode(v, out, err) < 0)
         return -1;
-    if (check_plane(out, self, err) == 0 && check_step(out, previous, err) == 0 && trust_keys_of(out, &keys, err) == 0)
+    if (check_plane(out, self, err) == 0 && check_step(out, previous, err) == 0 &&
+        trust_keys_of(out, &keys, err) == 0)
         return 0;
     trust_doc_free(out);
     return -1;
@@ -97,8 +100,8 @@ static int wanted(const struct envelope *e, enum document_type type, struct erro
 {
     if (e->type == type)
         return 0;
-    return fail(err, "E_TYPE", "a document of type %s is wanted here, this is one of type %s", document_type_name(type),
-                document_type_name(e->type));
+    return fail(err, "E_TYPE", "a document of type %s is wanted here, this is one of type %s",
+                document_type_name(type), document_type_name(e->type));
 }
 
 int mint_check_trust(struct bytes envelope, const struct trust_doc *previous, const struct mint_plane *self,
@@ -115,13 +118,14 @@ int mint_check_trust(struct bytes envelope, const struct trust_doc *previous, co
     return check_trust(&v, previous, self, out, err);
 }
 
-int mint_check_manifest(struct bytes envelope, const struct trust_doc *trust, const char *project, struct manifest *out,
-                        char *digest, struct error *err)
+int mint_check_manifest(struct bytes envelope, const struct trust_doc *trust, const char *project,
+                        struct manifest *out, char *digest, struct error *err)
 {
     AUTO_ENVELOPE struct envelope e = {0};
     struct trust_keys keys;
     struct verified v;
-    if (envelope_decode(envelope, &e, err) < 0 || wanted(&e, DOCUMENT_MANIFEST, err) < 0 || trust_keys_of(trust, &keys, err) < 0)
+    if (envelope_decode(envelope, &e, err) < 0 || wanted(&e, DOCUMENT_MANIFEST, err) < 0 ||
+        trust_keys_of(trust, &keys, err) < 0)
         return -1;
     struct signed_bytes input = signed_bytes_of(&e);
     if (verify(&keys, &input, &v, err) < 0 || manifest_decode(&v, out, err) < 0)

@@ -1,7 +1,7 @@
 /* Happy path: open the folder, start the parts, listen, run the loop until SIGTERM or SIGINT.
  * Failures: whatever cannot start ends the program with one line; once it runs, nothing from outside does.
- * Close: accept no more → goaway to hosts, end of streams, idle connections closed → after at most 5 s what is left is cut →
- * the loop runs dry. */
+ * Close: accept no more → goaway to hosts, end of streams, idle connections closed → after at most 5 s what is
+ * left is cut → the loop runs dry. */
 #include "plane/plane.h"
 
 #include <signal.h>
@@ -83,7 +83,8 @@ static void on_api_accept(void *ctx, struct conn *c)
 static int make_tls(struct plane *p, struct error *err)
 {
     const struct home *h = &p->home;
-    struct tls_server_options options = {.cert_pem = buf_text(&h->server_pem), .key_pem = buf_text(&h->server_key)};
+    struct tls_server_options options = {.cert_pem = buf_text(&h->server_pem),
+                                         .key_pem = buf_text(&h->server_key)};
     p->tickets = tls_tickets_new(TICKETS_S, err);
     if (p->tickets == NULL)
         return -1;
@@ -120,8 +121,8 @@ static int listen_flag(const char *flag, char *address, size_t room, uint16_t *p
     return 0;
 }
 
-static struct listener *listen_on(struct plane *p, const char *flag, const char *url, void (*on_accept)(void *, struct conn *),
-                                  struct error *err)
+static struct listener *listen_on(struct plane *p, const char *flag, const char *url,
+                                  void (*on_accept)(void *, struct conn *), struct error *err)
 {
     char address[URL_HOST_MAX + 1];
     uint16_t port = 0;
@@ -142,7 +143,8 @@ static struct listener *listen_on(struct plane *p, const char *flag, const char 
 static int start_parts(struct plane *p, const struct plane_options *o, struct error *err)
 {
     if (follow_start(p, err) < 0 || agents_start(p, err) < 0 ||
-        resolve_start(p, o->fetch_program != NULL ? o->fetch_program : KLY_FETCH_PROGRAM, err) < 0 || poll_start(p, err) < 0)
+        resolve_start(p, o->fetch_program != NULL ? o->fetch_program : KLY_FETCH_PROGRAM, err) < 0 ||
+        poll_start(p, err) < 0)
         return -1;
     static const struct http_server_options options = {.max_connections = AGENTS_OPEN_MAX};
     p->agents_http = http_server_new(&p->net, &agents_handler, p, &options, err);
@@ -212,7 +214,8 @@ static void on_check(void *ctx)
 {
     struct ending *e = ctx;
     struct plane *p = e->plane;
-    if (agents_count(p) == 0 && http_server_connections(p->agents_http) == 0 && http_server_connections(p->api_http) == 0)
+    if (agents_count(p) == 0 && http_server_connections(p->agents_http) == 0 &&
+        http_server_connections(p->api_http) == 0)
         finish(e);
 }
 
@@ -251,7 +254,8 @@ static int start_ending(struct ending *e, struct error *err)
     if (e->rotate == NULL || e->deadline == NULL || e->check == NULL)
         return fail(err, "E_NO_MEMORY", "no memory");
     loop_timer_start(e->rotate, ROTATE_MS, ROTATE_MS);
-    if (uv_signal_start(&e->term, on_signal, SIGTERM) < 0 || uv_signal_start(&e->interrupt, on_signal, SIGINT) < 0)
+    if (uv_signal_start(&e->term, on_signal, SIGTERM) < 0 ||
+        uv_signal_start(&e->interrupt, on_signal, SIGINT) < 0)
         return fail(err, "E_START", "signals cannot be caught");
     return 0;
 }

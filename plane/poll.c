@@ -1,5 +1,6 @@
-/* Happy path: tick → a project is due → resolve → intents_deploy(only_new) → kick. A webhook is the same, due at once; if one
- * arrives while a resolve runs, another follows when it is done: the head may have moved in between. */
+/* Happy path: tick → a project is due → resolve → intents_deploy(only_new) → kick. A webhook is the same, due
+ * at once; if one arrives while a resolve runs, another follows when it is done: the head may have moved in
+ * between. */
 #include "plane/poll.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* New commits: the head of each project's ref is asked for every poll_seconds, and when a webhook says so. What is new is
- * deployed; the same again is not, however often it is said. */
+/* New commits: the head of each project's ref is asked for every poll_seconds, and when a webhook says so. What
+ * is new is deployed; the same again is not, however often it is said. */
 #ifndef KLY_PLANE_POLL_H
 #define KLY_PLANE_POLL_H
 

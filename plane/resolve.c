@@ -1,7 +1,7 @@
-/* Happy path: a request waits for one of four places → the child, with pipes for output and errors, and CA, known hosts and
- * credential in memory files that only it holds → it exits → its output is read → the callback.
- * Failures: the child says E_… on standard error; it is killed after 30 s or beyond 64 KiB of output. Close: a request
- * ends when its process handle and two pipes are closed. */
+/* Happy path: a request waits for one of four places → the child, with pipes for output and errors, and CA,
+ * known hosts and credential in memory files that only it holds → it exits → its output is read → the callback.
+ * Failures: the child says E_… on standard error; it is killed after 30 s or beyond 64 KiB of output. Close: a
+ * request ends when its process handle and two pipes are closed. */
 #include "plane/resolve.h"
 
 #include <ctype.h>
@@ -233,7 +233,8 @@ struct command {
 static void build(struct request *r, struct command *c)
 {
     static const char *const flags[FILES_MAX] = {"--ca-fd", "--known-hosts-fd", "--credential-fd"};
-    const char *fixed[] = {r->plane->resolver->program, "resolve", "--deadline", "25", "--url", r->url, "--ref", r->ref};
+    const char *fixed[] = {
+        r->plane->resolver->program, "resolve", "--deadline", "25", "--url", r->url, "--ref", r->ref};
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
         c->argv[c->argc++] = (char *)(uintptr_t)fixed[i];
     c->stdio[0].flags = UV_IGNORE;
@@ -258,8 +259,13 @@ static void spawn(struct request *r)
     char *env[] = {path, locale, NULL};
     struct command c = {.argc = 0};
     build(r, &c);
-    uv_process_options_t options = {.file = c.argv[0], .args = c.argv, .env = env, .cwd = "/", .exit_cb = on_child_exit,
-                                    .stdio = c.stdio, .stdio_count = c.stdio_count};
+    uv_process_options_t options = {.file = c.argv[0],
+                                    .args = c.argv,
+                                    .env = env,
+                                    .cwd = "/",
+                                    .exit_cb = on_child_exit,
+                                    .stdio = c.stdio,
+                                    .stdio_count = c.stdio_count};
     open_pipes(r);
     r->spawned = uv_spawn(&r->plane->uv, &r->process, &options) == 0;
     if (r->spawned) {
@@ -294,7 +300,8 @@ static void run_next(struct plane *p)
 
 /* ---- asking ---- */
 
-static int fill(struct plane *p, struct request *r, const struct manifest *m, const char *ref, struct error *err)
+static int fill(struct plane *p, struct request *r, const struct manifest *m, const char *ref,
+                struct error *err)
 {
     const struct manifest_source *s = &m->source;
     snprintf(r->url, sizeof r->url, "%s", s->url);
@@ -307,8 +314,8 @@ static int fill(struct plane *p, struct request *r, const struct manifest *m, co
     if (s->credential == NULL)
         return 0;
     int rc = documents_value(&p->store, &p->home.vault, m->project, s->credential, &r->credential, err);
-    return rc > 0 ? fail(err, "E_GIT_AUTH", "the repository needs %s, which has no value: klystrr env set %s", s->credential,
-                         s->credential)
+    return rc > 0 ? fail(err, "E_GIT_AUTH", "the repository needs %s, which has no value: klystrr env set %s",
+                         s->credential, s->credential)
                   : rc;
 }
 
@@ -332,7 +339,8 @@ static struct request *new_request(struct plane *p, struct error *err)
     return r;
 }
 
-int resolve_project(struct plane *p, const char *project, const char *ref, resolved *done, void *ctx, struct error *err)
+int resolve_project(struct plane *p, const char *project, const char *ref, resolved *done, void *ctx,
+                    struct error *err)
 {
     AUTO_MANIFEST struct manifest m = {0};
     struct resolver *all = p->resolver;

@@ -32,7 +32,8 @@ int vault_load(struct vault *v, int dirfd, struct error *err)
     if (rc < 0)
         return -1;
     if (rc > 0 || key.size != VAULT_KEY_SIZE)
-        return fail(err, "E_VAULT", "%s is %s; restore it from a backup", VAULT_FILE, rc > 0 ? "missing" : "damaged");
+        return fail(err, "E_VAULT", "%s is %s; restore it from a backup", VAULT_FILE,
+                    rc > 0 ? "missing" : "damaged");
     memcpy(v->master, key.data, VAULT_KEY_SIZE);
     return 0;
 }
@@ -47,8 +48,8 @@ static int label_key(const struct vault *v, const char *label, mbedtls_gcm_conte
     uint8_t prk[DIGEST_SIZE], key[VAULT_KEY_SIZE];
     static const char salt[] = "klystrr vault v1";
     int rc = -1;
-    if (hkdf_extract((struct bytes){(const uint8_t *)salt, sizeof salt - 1}, (struct bytes){v->master, sizeof v->master}, prk,
-                     err) == 0 &&
+    if (hkdf_extract((struct bytes){(const uint8_t *)salt, sizeof salt - 1},
+                     (struct bytes){v->master, sizeof v->master}, prk, err) == 0 &&
         hkdf_expand(prk, (struct bytes){(const uint8_t *)label, strlen(label)}, key, sizeof key, err) == 0)
         rc = mbedtls_gcm_setkey(gcm, MBEDTLS_CIPHER_ID_AES, key, 8 * sizeof key) == 0
                  ? 0
@@ -61,8 +62,8 @@ static int label_key(const struct vault *v, const char *label, mbedtls_gcm_conte
 static int seal_into(mbedtls_gcm_context *gcm, const char *label, struct bytes plain, uint8_t *at)
 {
     uint8_t *nonce = at + 1, *text = nonce + NONCE_SIZE, *tag = text + plain.size;
-    return mbedtls_gcm_crypt_and_tag(gcm, MBEDTLS_GCM_ENCRYPT, plain.size, nonce, NONCE_SIZE, (const uint8_t *)label,
-                                     strlen(label), plain.data, text, TAG_SIZE, tag);
+    return mbedtls_gcm_crypt_and_tag(gcm, MBEDTLS_GCM_ENCRYPT, plain.size, nonce, NONCE_SIZE,
+                                     (const uint8_t *)label, strlen(label), plain.data, text, TAG_SIZE, tag);
 }
 
 int vault_seal(const struct vault *v, const char *label, struct bytes plain, struct buf *out, struct error *err)
@@ -91,10 +92,12 @@ static int unseal_into(mbedtls_gcm_context *gcm, const char *label, struct bytes
 {
     size_t size = sealed.size - VAULT_OVERHEAD;
     const uint8_t *nonce = sealed.data + 1, *text = nonce + NONCE_SIZE, *tag = text + size;
-    return mbedtls_gcm_auth_decrypt(gcm, size, nonce, NONCE_SIZE, (const uint8_t *)label, strlen(label), tag, TAG_SIZE, text, at);
+    return mbedtls_gcm_auth_decrypt(gcm, size, nonce, NONCE_SIZE, (const uint8_t *)label, strlen(label), tag,
+                                    TAG_SIZE, text, at);
 }
 
-int vault_unseal(const struct vault *v, const char *label, struct bytes sealed, struct buf *plain, struct error *err)
+int vault_unseal(const struct vault *v, const char *label, struct bytes sealed, struct buf *plain,
+                 struct error *err)
 {
     if (sealed.size < VAULT_OVERHEAD || sealed.data[0] != FORMAT)
         return fail(err, "E_VAULT", "an encrypted value is damaged");
@@ -106,7 +109,8 @@ int vault_unseal(const struct vault *v, const char *label, struct bytes sealed, 
     mbedtls_gcm_init(&gcm);
     int rc = label_key(v, label, &gcm, err);
     if (rc == 0 && unseal_into(&gcm, label, sealed, at) != 0)
-        rc = fail(err, "E_VAULT", "an encrypted value does not open: it was changed, or %s is another one", VAULT_FILE);
+        rc = fail(err, "E_VAULT", "an encrypted value does not open: it was changed, or %s is another one",
+                  VAULT_FILE);
     mbedtls_gcm_free(&gcm);
     if (rc == 0) {
         plain->size += size;

@@ -1,5 +1,6 @@
-/* What has to be readable to the plane but to nobody who only has its database: env values and webhook secrets, encrypted
- * with AES-256-GCM under a key of their own, derived (HKDF-SHA256) from the master key in DIR/vault.key. */
+/* What has to be readable to the plane but to nobody who only has its database: env values and webhook secrets,
+ * encrypted with AES-256-GCM under a key of their own, derived (HKDF-SHA256) from the master key in
+ * DIR/vault.key. */
 #ifndef KLY_PLANE_VAULT_H
 #define KLY_PLANE_VAULT_H
 
@@ -19,9 +20,13 @@ int vault_make(int dirfd, struct error *err) KLY_MUST_USE;
 int vault_load(struct vault *v, int dirfd, struct error *err) KLY_MUST_USE;
 void vault_wipe(struct vault *v);
 
-/* label binds the bytes to their place ("env/shop/DATABASE_URL"): moved elsewhere they do not open. Appends to out. */
-int vault_seal(const struct vault *v, const char *label, struct bytes plain, struct buf *out, struct error *err) KLY_MUST_USE;
-/* Appends to plain (give an AUTO_WIPE one). E_VAULT for bytes that were changed or moved, or another master key. */
-int vault_unseal(const struct vault *v, const char *label, struct bytes sealed, struct buf *plain, struct error *err) KLY_MUST_USE;
+/* label binds the bytes to their place ("env/shop/DATABASE_URL"): moved elsewhere they do not open. Appends to
+ * out. */
+int vault_seal(const struct vault *v, const char *label, struct bytes plain, struct buf *out,
+               struct error *err) KLY_MUST_USE;
+/* Appends to plain (give an AUTO_WIPE one). E_VAULT for bytes that were changed or moved, or another master
+ * key. */
+int vault_unseal(const struct vault *v, const char *label, struct bytes sealed, struct buf *plain,
+                 struct error *err) KLY_MUST_USE;
 
 #endif

@@ -31,7 +31,8 @@ bool webhook_gitlab_ok(const char *header, struct bytes secret)
     if (header == NULL || secret.size == 0)
         return false;
     /* Digests, so that the time says nothing of the length either. */
-    if (digest_of(header, strlen(header), told, &ignored) < 0 || digest_of(secret.data, secret.size, ours, &ignored) < 0)
+    if (digest_of(header, strlen(header), told, &ignored) < 0 ||
+        digest_of(secret.data, secret.size, ours, &ignored) < 0)
         return false;
     return equal_secret(told, ours, sizeof ours);
 }

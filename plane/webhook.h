@@ -1,5 +1,5 @@
-/* Is this delivery from the Git host that was given the secret? Pure. What a delivery says of commits is not believed: it
- * only wakes us up. */
+/* Is this delivery from the Git host that was given the secret? Pure. What a delivery says of commits is not
+ * believed: it only wakes us up. */
 #ifndef KLY_PLANE_WEBHOOK_H
 #define KLY_PLANE_WEBHOOK_H
 

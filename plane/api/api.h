@@ -16,13 +16,14 @@ struct call;
 struct route {
     const char *method, *path; /* '*' stands for one segment */
     void (*run)(struct call *c);
-    size_t body; /* cap; 0: none */
-    bool open;   /* no API key needed */
-    bool json;   /* the body is one JSON object, checked: call.body */
+    size_t body;   /* cap; 0: none */
+    bool open;     /* no API key needed */
+    bool json;     /* the body is one JSON object, checked: call.body */
     bool any_type; /* whatever the Content-Type */
 };
 
-/* One request. Lives until the exchange is gone, its function has returned and nothing asynchronous holds it. */
+/* One request. Lives until the exchange is gone, its function has returned and nothing asynchronous holds it.
+ */
 struct call {
     struct plane *plane;
     struct http_exchange *x; /* NULL: the client left */
@@ -53,7 +54,7 @@ void api_release(struct call *c);
 
 /* ---- helpers that answer by themselves when they fail (and then return false) ---- */
 
-bool api_project(struct call *c, struct store_project *p);    /* param 0 */
+bool api_project(struct call *c, struct store_project *p); /* param 0 */
 bool api_server(struct call *c, const char *id, struct store_server *v);
 bool api_deployment(struct call *c, struct store_deployment *d); /* param 0 */
 /* Refuses members that are not in allowed[] (ends with NULL): a typo must not be taken for "nothing to do". */

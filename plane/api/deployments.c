@@ -101,7 +101,10 @@ static void deploy_now(struct call *c, const char *project, const char *server, 
 {
     struct error err = {0};
     struct intents *made = calloc(1, sizeof *made);
-    struct intent_ask ask = {.project = project, .server = server[0] != '\0' ? server : NULL, .trigger = "cli", .now = clock_wall_ms()};
+    struct intent_ask ask = {.project = project,
+                             .server = server[0] != '\0' ? server : NULL,
+                             .trigger = "cli",
+                             .now = clock_wall_ms()};
     if (made == NULL)
         api_fail(c, 500, "E_NO_MEMORY", "no memory");
     else if (intents_deploy(&c->plane->store, &ask, commit, made, &err) < 0)
@@ -161,7 +164,8 @@ void api_deployments_post(struct call *c)
     if (!api_project(c, &v) || !api_members(c, members))
         return;
     if (json_text(&c->body, "ref", JSON_OPTIONAL, 240, &ref, &err) < 0 ||
-        json_named(&c->body, "commit", JSON_OPTIONAL, name_is_commit, "a commit: 40 or 64 lower-case hex digits", &commit, &err) < 0 ||
+        json_named(&c->body, "commit", JSON_OPTIONAL, name_is_commit,
+                   "a commit: 40 or 64 lower-case hex digits", &commit, &err) < 0 ||
         json_named(&c->body, "server", JSON_OPTIONAL, name_is_server, "a server's id", &server, &err) < 0)
         api_error(c, &err);
     else if (ref != NULL && !full_ref(ref, full, sizeof full))
@@ -274,7 +278,8 @@ void api_log_more(struct call *c)
     for (;;) {
         struct error err = {0};
         AUTO_BUF struct buf chunk = BUF(8 * LOG_CHUNK);
-        int rc = c->raw ? log_reader_raw(c->log, LOG_CHUNK, &chunk, &err) : log_reader_text(c->log, LOG_CHUNK, &chunk, &err);
+        int rc = c->raw ? log_reader_raw(c->log, LOG_CHUNK, &chunk, &err)
+                        : log_reader_text(c->log, LOG_CHUNK, &chunk, &err);
         if (chunk.size > 0) {
             int sent = http_send(c->x, chunk.data, chunk.size);
             if (sent != 0)
@@ -292,9 +297,12 @@ void api_log_more(struct call *c)
 
 static void send_log(struct call *c, bool raw)
 {
-    static const struct http_header text[] = {{"Content-Type", "text/plain; charset=utf-8"}, {"Cache-Control", "no-store"},
-                                              {"X-Content-Type-Options", "nosniff"}, {NULL, NULL}};
-    static const struct http_header gzip[] = {{"Content-Type", "application/gzip"}, {"Cache-Control", "no-store"}, {NULL, NULL}};
+    static const struct http_header text[] = {{"Content-Type", "text/plain; charset=utf-8"},
+                                              {"Cache-Control", "no-store"},
+                                              {"X-Content-Type-Options", "nosniff"},
+                                              {NULL, NULL}};
+    static const struct http_header gzip[] = {
+        {"Content-Type", "application/gzip"}, {"Cache-Control", "no-store"}, {NULL, NULL}};
     struct error err;
     struct store_deployment d;
     if (!api_deployment(c, &d))

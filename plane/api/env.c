@@ -58,7 +58,8 @@ static int set_one(struct change *ch, const struct json_at *item, struct error *
     struct store_env e = {.updated = ch->now, .too_short = strlen(value) < SHORT_VALUE};
     snprintf(e.name, sizeof e.name, "%s", item->name);
     documents_env_label(ch->project, item->name, label);
-    if (vault_seal(&ch->c->plane->home.vault, label, (struct bytes){(const uint8_t *)value, strlen(value)}, &sealed, err) < 0)
+    if (vault_seal(&ch->c->plane->home.vault, label, (struct bytes){(const uint8_t *)value, strlen(value)},
+                   &sealed, err) < 0)
         return -1;
     e.sealed = buf_view(&sealed);
     if (e.too_short && ch->short_count < ENV_VALUES_MAX)

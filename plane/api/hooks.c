@@ -25,7 +25,8 @@ static bool is_genuine(struct call *c, struct bytes secret)
     /* Both at once is nobody we know. */
     if ((github != NULL) == (gitlab != NULL))
         return false;
-    return github != NULL ? webhook_github_ok(github, secret, http_body(c->x)) : webhook_gitlab_ok(gitlab, secret);
+    return github != NULL ? webhook_github_ok(github, secret, http_body(c->x))
+                          : webhook_gitlab_ok(gitlab, secret);
 }
 
 void api_hook(struct call *c)

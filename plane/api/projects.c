@@ -86,7 +86,8 @@ void api_projects_post(struct call *c)
     if (!api_members(c, members))
         return;
     if (json_named(&c->body, "name", JSON_REQUIRED, name_is_project, "a project's name", &name, &err) < 0 ||
-        store_project_add(&c->plane->store, name, clock_wall_ms(), &err) < 0 || store_project(&c->plane->store, name, &v, &err) != 0)
+        store_project_add(&c->plane->store, name, clock_wall_ms(), &err) < 0 ||
+        store_project(&c->plane->store, name, &v, &err) != 0)
         api_error(c, &err);
     else
         answer_project(c, 201, &v);
@@ -172,7 +173,8 @@ void api_project_patch(struct call *c)
 
 /* ---- the manifest ---- */
 
-static int check_version(struct call *c, const char *project, const struct manifest *m, const char *digest, struct error *err)
+static int check_version(struct call *c, const char *project, const struct manifest *m, const char *digest,
+                         struct error *err)
 {
     int64_t there = 0;
     char known[65];
@@ -180,7 +182,8 @@ static int check_version(struct call *c, const char *project, const struct manif
     if (rc < 0)
         return -1;
     if (rc == 0 && (int64_t)m->version <= there && strcmp(known, digest) != 0)
-        return fail(err, "E_EXISTS", "version %llu was sent, but version %lld is here; raise the version and sign it again",
+        return fail(err, "E_EXISTS",
+                    "version %llu was sent, but version %lld is here; raise the version and sign it again",
                     (unsigned long long)m->version, (long long)there);
     return 0;
 }
@@ -191,12 +194,15 @@ static int put_checked(struct call *c, const char *project, uint64_t *version, c
     AUTO_MANIFEST struct manifest m = {0};
     int rc = documents_trust(&c->plane->store, &trust, NULL, err);
     if (rc != 0)
-        return rc < 0 ? -1 : fail(err, "E_NO_TRUST", "upload the trust document first: it names the key that signs manifests");
-    if (mint_check_manifest(http_body(c->x), &trust, project, &m, digest, err) < 0 || check_version(c, project, &m, digest, err) < 0)
+        return rc < 0 ? -1
+                      : fail(err, "E_NO_TRUST",
+                             "upload the trust document first: it names the key that signs manifests");
+    if (mint_check_manifest(http_body(c->x), &trust, project, &m, digest, err) < 0 ||
+        check_version(c, project, &m, digest, err) < 0)
         return -1;
     *version = m.version;
-    return store_document_add(&c->plane->store, STORE_MANIFEST, project, (int64_t)m.version, digest, http_body(c->x),
-                              clock_wall_ms(), err);
+    return store_document_add(&c->plane->store, STORE_MANIFEST, project, (int64_t)m.version, digest,
+                              http_body(c->x), clock_wall_ms(), err);
 }
 
 void api_manifest_put(struct call *c)

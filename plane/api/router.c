@@ -1,5 +1,5 @@
-/* A request's way: head → route → key → body → the resource's function → one answer. What is wrong with the head is
- * answered before a byte of the body is read. */
+/* A request's way: head → route → key → body → the resource's function → one answer. What is wrong with the
+ * head is answered before a byte of the body is read. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,33 +21,62 @@ static const struct route routes[] = {
     {.method = "GET", .path = "/api/v1/servers", .run = api_servers_get},
     {.method = "GET", .path = "/api/v1/servers/*", .run = api_server_get},
     {.method = "DELETE", .path = "/api/v1/servers/*", .run = api_server_delete},
-    {.method = "POST", .path = "/api/v1/servers/*/token", .run = api_server_token, .body = 4096, .any_type = true},
+    {.method = "POST",
+     .path = "/api/v1/servers/*/token",
+     .run = api_server_token,
+     .body = 4096,
+     .any_type = true},
     {.method = "POST", .path = "/api/v1/projects", .run = api_projects_post, .body = 4096, .json = true},
     {.method = "GET", .path = "/api/v1/projects", .run = api_projects_get},
     {.method = "GET", .path = "/api/v1/projects/*", .run = api_project_get},
     {.method = "DELETE", .path = "/api/v1/projects/*", .run = api_project_delete},
     {.method = "PATCH", .path = "/api/v1/projects/*", .run = api_project_patch, .body = 4096, .json = true},
-    {.method = "PUT", .path = "/api/v1/projects/*/manifest", .run = api_manifest_put, .body = STORE_ENVELOPE_MAX},
+    {.method = "PUT",
+     .path = "/api/v1/projects/*/manifest",
+     .run = api_manifest_put,
+     .body = STORE_ENVELOPE_MAX},
     {.method = "GET", .path = "/api/v1/projects/*/manifest", .run = api_manifest_get},
     {.method = "GET", .path = "/api/v1/projects/*/env", .run = api_env_get},
-    {.method = "PATCH", .path = "/api/v1/projects/*/env", .run = api_env_patch, .body = API_BODY_MAX, .json = true},
-    {.method = "POST", .path = "/api/v1/projects/*/deployments", .run = api_deployments_post, .body = 4096, .json = true},
+    {.method = "PATCH",
+     .path = "/api/v1/projects/*/env",
+     .run = api_env_patch,
+     .body = API_BODY_MAX,
+     .json = true},
+    {.method = "POST",
+     .path = "/api/v1/projects/*/deployments",
+     .run = api_deployments_post,
+     .body = 4096,
+     .json = true},
     {.method = "GET", .path = "/api/v1/projects/*/deployments", .run = api_deployments_get},
     {.method = "GET", .path = "/api/v1/projects/*/releases", .run = api_releases_get},
     {.method = "POST", .path = "/api/v1/projects/*/rollback", .run = api_rollback, .body = 4096, .json = true},
     {.method = "POST", .path = "/api/v1/projects/*/restart", .run = api_restart, .body = 4096, .json = true},
-    {.method = "PUT", .path = "/api/v1/projects/*/webhook", .run = api_webhook_put, .body = 4096, .any_type = true},
+    {.method = "PUT",
+     .path = "/api/v1/projects/*/webhook",
+     .run = api_webhook_put,
+     .body = 4096,
+     .any_type = true},
     {.method = "DELETE", .path = "/api/v1/projects/*/webhook", .run = api_webhook_delete},
     {.method = "GET", .path = "/api/v1/deployments/*", .run = api_deployment_get},
-    {.method = "POST", .path = "/api/v1/deployments/*/cancel", .run = api_deployment_cancel, .body = 4096, .any_type = true},
+    {.method = "POST",
+     .path = "/api/v1/deployments/*/cancel",
+     .run = api_deployment_cancel,
+     .body = 4096,
+     .any_type = true},
     {.method = "GET", .path = "/api/v1/deployments/*/events", .run = api_events},
     {.method = "GET", .path = "/api/v1/deployments/*/log", .run = api_log},
     {.method = "GET", .path = "/api/v1/deployments/*/log.gz", .run = api_log_gz},
-    {.method = "POST", .path = "/hooks/v1/*", .run = api_hook, .body = API_BODY_MAX, .open = true, .any_type = true},
+    {.method = "POST",
+     .path = "/hooks/v1/*",
+     .run = api_hook,
+     .body = API_BODY_MAX,
+     .open = true,
+     .any_type = true},
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])
 
-static const struct http_header json_headers[] = {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {NULL, NULL}};
+static const struct http_header json_headers[] = {
+    {"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {NULL, NULL}};
 
 /* ---- answering ---- */
 
@@ -57,13 +86,14 @@ int api_status(const struct error *err)
         const char *code;
         int status;
     } known[] = {
-        {"E_JSON", 400},      {"E_MEMBER", 400},   {"E_USAGE", 400},     {"E_ENVELOPE", 400},   {"E_BASE64", 400},
-        {"E_NOT_FOUND", 404}, {"E_EXISTS", 409},   {"E_DONE", 409},      {"E_NO_TRUST", 409},   {"E_NO_MANIFEST", 409},
-        {"E_NO_SERVER", 409}, {"E_NO_RELEASE", 409}, {"E_TRUST_VERSION", 409}, {"E_TOO_LARGE", 413}, {"E_RATE", 429},
-        {"E_STORE", 500},     {"E_STORE_FULL", 507}, {"E_NO_MEMORY", 500}, {"E_CRYPTO", 500},     {"E_RANDOM", 500},
-        {"E_VAULT", 500},     {"E_LOG", 500},      {"E_BUSY", 503},      {"E_STOPPING", 503},   {"E_FETCH_PROGRAM", 500},
-        {"E_TIMEOUT", 504},   {"E_GIT_CONNECT", 502}, {"E_GIT_CERTIFICATE", 502}, {"E_GIT_AUTH", 502}, {"E_GIT_FETCH", 502},
-        {"E_GIT_REDIRECT", 502},
+        {"E_JSON", 400},          {"E_MEMBER", 400},      {"E_USAGE", 400},        {"E_ENVELOPE", 400},
+        {"E_BASE64", 400},        {"E_NOT_FOUND", 404},   {"E_EXISTS", 409},       {"E_DONE", 409},
+        {"E_NO_TRUST", 409},      {"E_NO_MANIFEST", 409}, {"E_NO_SERVER", 409},    {"E_NO_RELEASE", 409},
+        {"E_TRUST_VERSION", 409}, {"E_TOO_LARGE", 413},   {"E_RATE", 429},         {"E_STORE", 500},
+        {"E_STORE_FULL", 507},    {"E_NO_MEMORY", 500},   {"E_CRYPTO", 500},       {"E_RANDOM", 500},
+        {"E_VAULT", 500},         {"E_LOG", 500},         {"E_BUSY", 503},         {"E_STOPPING", 503},
+        {"E_FETCH_PROGRAM", 500}, {"E_TIMEOUT", 504},     {"E_GIT_CONNECT", 502},  {"E_GIT_CERTIFICATE", 502},
+        {"E_GIT_AUTH", 502},      {"E_GIT_FETCH", 502},   {"E_GIT_REDIRECT", 502},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i].code, err->code) == 0)
@@ -99,7 +129,8 @@ static void answer_error(struct call *c, int status, const struct error *why)
     else if (c->x != NULL)
         http_respond_text(c->x, 500, "E_NO_MEMORY\n");
     if (status >= 500)
-        plane_log("%s %s: %s: %s", c->route != NULL ? c->route->method : "", c->route != NULL ? c->route->path : "", why->code, why->text);
+        plane_log("%s %s: %s: %s", c->route != NULL ? c->route->method : "",
+                  c->route != NULL ? c->route->path : "", why->code, why->text);
 }
 
 void api_error(struct call *c, const struct error *err)
@@ -380,4 +411,5 @@ static void on_gone(void *ctx, struct http_exchange *x, bool complete)
     api_release(c);
 }
 
-const struct http_handler api_handler = {.on_head = on_head, .on_request = on_request, .on_drain = on_drain, .on_gone = on_gone};
+const struct http_handler api_handler = {
+    .on_head = on_head, .on_request = on_request, .on_drain = on_drain, .on_gone = on_gone};

@@ -59,7 +59,8 @@ static int put_trust(struct call *c, uint64_t *version, char *digest, struct err
         return rc == 0 && strcmp(err->code, "E_TRUST_VERSION") == 0 && strcmp(known, digest) == 0 ? 0 : -1;
     }
     *version = now.version;
-    return store_document_add(&c->plane->store, STORE_TRUST, "", (int64_t)now.version, digest, http_body(c->x), clock_wall_ms(), err);
+    return store_document_add(&c->plane->store, STORE_TRUST, "", (int64_t)now.version, digest, http_body(c->x),
+                              clock_wall_ms(), err);
 }
 
 static void answer_version(struct call *c, uint64_t version, const char *digest)
@@ -106,7 +107,8 @@ void api_trust_get(struct call *c)
 static bool name_ok(const char *s)
 {
     size_t n = strlen(s);
-    return n >= 1 && n <= 63 && strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n && s[0] != '-' &&
+    return n >= 1 && n <= 63 &&
+           strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n && s[0] != '-' &&
            s[0] != '.';
 }
 
@@ -208,7 +210,8 @@ static int new_token(struct call *c, const char *id, char *secret, int64_t *expi
     return store_token_set(&c->plane->store, id, hash, *expires, err);
 }
 
-static void answer_token(struct call *c, int status, const char *id, const char *name, const char *secret, int64_t expires)
+static void answer_token(struct call *c, int status, const char *id, const char *name, const char *secret,
+                         int64_t expires)
 {
     struct error err;
     AUTO_WIPE struct buf out = BUF(1024);
@@ -222,7 +225,8 @@ static void answer_token(struct call *c, int status, const char *id, const char 
     api_write(c, status, &w);
 }
 
-static int add_server(struct call *c, const char *name, char *id, char *secret, int64_t *expires, struct error *err)
+static int add_server(struct call *c, const char *name, char *id, char *secret, int64_t *expires,
+                      struct error *err)
 {
     uint8_t random[8];
     if (random_bytes(random, sizeof random, err) < 0)
@@ -231,7 +235,8 @@ static int add_server(struct call *c, const char *name, char *id, char *secret, 
     hex_encode(random, sizeof random, id + 4);
     if (store_begin(&c->plane->store, err) < 0)
         return -1;
-    bool ok = store_server_add(&c->plane->store, id, name, clock_wall_ms(), err) == 0 && new_token(c, id, secret, expires, err) == 0;
+    bool ok = store_server_add(&c->plane->store, id, name, clock_wall_ms(), err) == 0 &&
+              new_token(c, id, secret, expires, err) == 0;
     return store_end(&c->plane->store, ok, err);
 }
 
@@ -244,7 +249,8 @@ void api_servers_post(struct call *c)
     int64_t expires = 0;
     if (!api_members(c, members))
         return;
-    if (json_named(&c->body, "name", JSON_REQUIRED, name_ok, "1 to 63 letters, digits, '.', '_', '-'", &name, &err) < 0 ||
+    if (json_named(&c->body, "name", JSON_REQUIRED, name_ok, "1 to 63 letters, digits, '.', '_', '-'", &name,
+                   &err) < 0 ||
         add_server(c, name, id, secret, &expires, &err) < 0) {
         api_error(c, &err);
         return;

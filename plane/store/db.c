@@ -16,8 +16,9 @@ int db_open(struct db *db, const char *path, struct error *err)
 {
     memset(db, 0, sizeof *db);
     mode_t before = umask(077);
-    int rc = sqlite3_open_v2(path, &db->handle,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+    int rc = sqlite3_open_v2(
+        path, &db->handle,
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
     umask(before);
     if (rc != SQLITE_OK) {
         db_fail(db, err, path);
@@ -27,8 +28,11 @@ int db_open(struct db *db, const char *path, struct error *err)
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, 5000);
     /* secure_delete: what is deleted shall not be found in the file any more. */
-    if (db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
-                    "PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY;", err) < 0) {
+    if (db_exec(db,
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA "
+                "trusted_schema=OFF;"
+                "PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY;",
+                err) < 0) {
         db_close(db);
         return -1;
     }
@@ -60,7 +64,8 @@ static sqlite3_stmt *prepared(struct db *db, const char *sql, struct error *err)
         fail(err, "E_STORE", "the database: more than %d statements", DB_STATEMENTS_MAX);
         return NULL;
     }
-    if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &db->kept[i].statement, NULL) != SQLITE_OK) {
+    if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &db->kept[i].statement, NULL) !=
+        SQLITE_OK) {
         db_fail(db, err, "preparing a statement");
         return NULL;
     }

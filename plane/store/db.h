@@ -18,7 +18,7 @@ struct db {
         const char *sql; /* compared by address: every statement is a literal in the code */
         sqlite3_stmt *statement;
     } kept[DB_STATEMENTS_MAX];
-    int depth; /* of nested db_begin: only the outermost commits */
+    int depth;   /* of nested db_begin: only the outermost commits */
     bool broken; /* an inner part failed: the outermost must roll back */
 };
 
@@ -28,7 +28,8 @@ void db_close(struct db *db);
 
 /* Runs a script without parameters. */
 int db_exec(struct db *db, const char *sql, struct error *err) KLY_MUST_USE;
-/* format: one letter a parameter: t text (NULL is NULL), i int64_t, b blob (const void *, size_t; NULL is NULL). */
+/* format: one letter a parameter: t text (NULL is NULL), i int64_t, b blob (const void *, size_t; NULL is
+ * NULL). */
 int db_run(struct db *db, struct error *err, const char *sql, const char *format, ...) KLY_MUST_USE;
 /* A statement with its parameters bound, to be stepped; db_done() it in every case. NULL on failure. */
 sqlite3_stmt *db_query(struct db *db, struct error *err, const char *sql, const char *format, ...) KLY_MUST_USE;

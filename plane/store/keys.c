@@ -17,17 +17,21 @@ int store_setting(struct store *s, const char *name, char *out, size_t room, str
 
 int store_set(struct store *s, const char *name, const char *value, struct error *err)
 {
-    return db_run(&s->db, err, "INSERT INTO settings(name, value) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value",
-                  "tt", name, value);
+    return db_run(
+        &s->db, err,
+        "INSERT INTO settings(name, value) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+        "tt", name, value);
 }
 
-int store_key_add(struct store *s, const char *account, const char *name, const uint8_t *hash, int64_t now, struct error *err)
+int store_key_add(struct store *s, const char *account, const char *name, const uint8_t *hash, int64_t now,
+                  struct error *err)
 {
-    if (db_run(&s->db, err, "INSERT OR IGNORE INTO api_keys(account, name, hash, created) VALUES(?, ?, ?, ?)", "ttbi", account,
-               name, hash, (size_t)32, now) < 0)
+    if (db_run(&s->db, err, "INSERT OR IGNORE INTO api_keys(account, name, hash, created) VALUES(?, ?, ?, ?)",
+               "ttbi", account, name, hash, (size_t)32, now) < 0)
         return -1;
     if (db_changes(&s->db) == 0)
-        return fail(err, "E_EXISTS", "an API key named '%s' exists; revoke it first or choose another name", name);
+        return fail(err, "E_EXISTS", "an API key named '%s' exists; revoke it first or choose another name",
+                    name);
     return 0;
 }
 
@@ -70,15 +74,16 @@ int store_key_find(struct store *s, const uint8_t *hash, int64_t now, struct sto
 
 int store_key_revoke(struct store *s, const char *name, int64_t now, struct error *err)
 {
-    if (db_run(&s->db, err, "UPDATE api_keys SET revoked = ? WHERE name = ? AND revoked = 0", "it", now, name) < 0)
+    if (db_run(&s->db, err, "UPDATE api_keys SET revoked = ? WHERE name = ? AND revoked = 0", "it", now, name) <
+        0)
         return -1;
     return db_changes(&s->db) == 0 ? 1 : 0;
 }
 
 int store_keys(struct store *s, int (*each)(void *ctx, const struct store_key *k), void *ctx, struct error *err)
 {
-    AUTO_DONE sqlite3_stmt *q =
-        db_query(&s->db, err, "SELECT id, account, name, created, last_used, revoked FROM api_keys ORDER BY id", "");
+    AUTO_DONE sqlite3_stmt *q = db_query(
+        &s->db, err, "SELECT id, account, name, created, last_used, revoked FROM api_keys ORDER BY id", "");
     int rc = q == NULL ? -1 : 1;
     while (rc > 0 && (rc = db_step(&s->db, q, err)) > 0) {
         struct store_key k;

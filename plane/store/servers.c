@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-#define COLUMNS                                                                                                                  \
-    "id, name, hostname, version, cert_serial, cert_sha256, next_sha256, seal, created, cert_expires, revoked, last_seen,"    \
+#define COLUMNS                                                                                                \
+    "id, name, hostname, version, cert_serial, cert_sha256, next_sha256, seal, created, cert_expires, "        \
+    "revoked, last_seen,"                                                                                      \
     " box_level, clock_skew, conn_gen, trust_version"
 
 static void server_read(sqlite3_stmt *q, struct store_server *v)
@@ -29,7 +30,8 @@ static void server_read(sqlite3_stmt *q, struct store_server *v)
 
 int store_server_add(struct store *s, const char *id, const char *name, int64_t now, struct error *err)
 {
-    if (db_run(&s->db, err, "INSERT OR IGNORE INTO servers(id, name, created) VALUES(?, ?, ?)", "tti", id, name, now) < 0)
+    if (db_run(&s->db, err, "INSERT OR IGNORE INTO servers(id, name, created) VALUES(?, ?, ?)", "tti", id, name,
+               now) < 0)
         return -1;
     if (db_changes(&s->db) == 0)
         return fail(err, "E_EXISTS", "a server named '%s' exists; choose another name", name);
@@ -49,7 +51,8 @@ int store_server(struct store *s, const char *id, struct store_server *out, stru
     return 0;
 }
 
-int store_servers(struct store *s, int (*each)(void *ctx, const struct store_server *v), void *ctx, struct error *err)
+int store_servers(struct store *s, int (*each)(void *ctx, const struct store_server *v), void *ctx,
+                  struct error *err)
 {
     AUTO_DONE sqlite3_stmt *q = db_query(&s->db, err, "SELECT " COLUMNS " FROM servers ORDER BY name", "");
     int rc = q == NULL ? -1 : 1;
@@ -65,7 +68,8 @@ static int server_remove(struct store *s, const char *id, int64_t now, struct er
 {
     if (db_run(&s->db, err,
                "UPDATE deployments SET state = 'done', outcome = 'cancelled', code = 'E_SERVER_REMOVED',"
-               " text = 'the server was removed before this deployment was done', finished = ? WHERE server = ? AND state <> 'done'",
+               " text = 'the server was removed before this deployment was done', finished = ? WHERE server = "
+               "? AND state <> 'done'",
                "it", now, id) < 0)
         return -1;
     if (db_run(&s->db, err, "DELETE FROM servers WHERE id = ?", "t", id) < 0)
@@ -83,8 +87,8 @@ int store_server_remove(struct store *s, const char *id, int64_t now, struct err
 
 int store_token_set(struct store *s, const char *id, const uint8_t *hash, int64_t expires, struct error *err)
 {
-    return db_run(&s->db, err, "UPDATE servers SET token_hash = ?, token_expires = ? WHERE id = ?", "bit", hash, (size_t)32,
-                  expires, id);
+    return db_run(&s->db, err, "UPDATE servers SET token_hash = ?, token_expires = ? WHERE id = ?", "bit", hash,
+                  (size_t)32, expires, id);
 }
 
 int store_token_use(struct store *s, const char *id, const uint8_t *hash, int64_t now, struct error *err)
@@ -117,10 +121,11 @@ int store_server_enrolled(struct store *s, const struct store_enrolment *e, stru
         return -1;
     bool ok = forget_old_host(s, e->id, err) == 0 &&
               db_run(&s->db, err,
-                     "UPDATE servers SET hostname = ?, version = ?, cert_serial = ?, cert_sha256 = ?, next_sha256 = NULL,"
+                     "UPDATE servers SET hostname = ?, version = ?, cert_serial = ?, cert_sha256 = ?, "
+                     "next_sha256 = NULL,"
                      " cert_expires = ?, seal = ?, trust_version = 0 WHERE id = ?",
-                     "tttbibt", e->hostname, e->version, e->cert_serial, e->cert_sha256, (size_t)32, e->cert_expires, e->seal,
-                     (size_t)65, e->id) == 0;
+                     "tttbibt", e->hostname, e->version, e->cert_serial, e->cert_sha256, (size_t)32,
+                     e->cert_expires, e->seal, (size_t)65, e->id) == 0;
     return db_end(&s->db, ok, err);
 }
 
@@ -129,19 +134,22 @@ int store_server_renewed(struct store *s, const char *id, const uint8_t *sha256,
     return db_run(&s->db, err, "UPDATE servers SET next_sha256 = ? WHERE id = ?", "bt", sha256, (size_t)32, id);
 }
 
-int store_server_promote(struct store *s, const char *id, const char *serial, int64_t expires, struct error *err)
+int store_server_promote(struct store *s, const char *id, const char *serial, int64_t expires,
+                         struct error *err)
 {
-    return db_run(&s->db, err,
-                  "UPDATE servers SET cert_sha256 = next_sha256, next_sha256 = NULL, cert_serial = ?, cert_expires = ?"
-                  " WHERE id = ? AND next_sha256 IS NOT NULL",
-                  "tit", serial, expires, id);
+    return db_run(
+        &s->db, err,
+        "UPDATE servers SET cert_sha256 = next_sha256, next_sha256 = NULL, cert_serial = ?, cert_expires = ?"
+        " WHERE id = ? AND next_sha256 IS NOT NULL",
+        "tit", serial, expires, id);
 }
 
 int store_server_connected(struct store *s, const char *id, int64_t now, int64_t *gen, struct error *err)
 {
-    AUTO_DONE sqlite3_stmt *q = db_query(&s->db, err,
-                                         "UPDATE servers SET conn_gen = conn_gen + 1, last_seen = ? WHERE id = ? RETURNING conn_gen",
-                                         "it", now, id);
+    AUTO_DONE sqlite3_stmt *q =
+        db_query(&s->db, err,
+                 "UPDATE servers SET conn_gen = conn_gen + 1, last_seen = ? WHERE id = ? RETURNING conn_gen",
+                 "it", now, id);
     if (q == NULL)
         return -1;
     int rc = db_step(&s->db, q, err);
@@ -160,6 +168,8 @@ int store_server_seen(struct store *s, const char *id, int64_t now, struct error
 int store_server_hello(struct store *s, const struct store_server *told, struct error *err)
 {
     return db_run(&s->db, err,
-                  "UPDATE servers SET version = ?, box_level = ?, clock_skew = ?, trust_version = ?, last_seen = ? WHERE id = ?",
-                  "tiiiit", told->version, told->box_level, told->clock_skew, told->trust_version, told->last_seen, told->id);
+                  "UPDATE servers SET version = ?, box_level = ?, clock_skew = ?, trust_version = ?, last_seen "
+                  "= ? WHERE id = ?",
+                  "tiiiit", told->version, told->box_level, told->clock_skew, told->trust_version,
+                  told->last_seen, told->id);
 }

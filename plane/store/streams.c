@@ -10,10 +10,12 @@ static void stream_read(sqlite3_stmt *q, struct store_stream *v)
     v->closed = db_int(q, 4) != 0;
 }
 
-int store_stream(struct store *s, const char *server, const char *name, struct store_stream *out, struct error *err)
+int store_stream(struct store *s, const char *server, const char *name, struct store_stream *out,
+                 struct error *err)
 {
     AUTO_DONE sqlite3_stmt *q = db_query(
-        &s->db, err, "SELECT server, name, end_at, file_end, closed FROM streams WHERE server = ? AND name = ?", "tt", server, name);
+        &s->db, err, "SELECT server, name, end_at, file_end, closed FROM streams WHERE server = ? AND name = ?",
+        "tt", server, name);
     if (q == NULL)
         return -1;
     int rc = db_step(&s->db, q, err);
@@ -25,17 +27,21 @@ int store_stream(struct store *s, const char *server, const char *name, struct s
 
 int store_stream_save(struct store *s, const struct store_stream *v, struct error *err)
 {
-    return db_run(&s->db, err,
-                  "INSERT INTO streams(server, name, end_at, file_end, closed) VALUES(?, ?, ?, ?, ?) ON CONFLICT(server, name)"
-                  " DO UPDATE SET end_at = excluded.end_at, file_end = excluded.file_end, closed = excluded.closed",
-                  "ttiii", v->server, v->name, v->end, v->file_end, (int64_t)v->closed);
+    return db_run(
+        &s->db, err,
+        "INSERT INTO streams(server, name, end_at, file_end, closed) VALUES(?, ?, ?, ?, ?) ON CONFLICT(server, "
+        "name)"
+        " DO UPDATE SET end_at = excluded.end_at, file_end = excluded.file_end, closed = excluded.closed",
+        "ttiii", v->server, v->name, v->end, v->file_end, (int64_t)v->closed);
 }
 
-int store_streams(struct store *s, const char *server, int (*each)(void *ctx, const struct store_stream *v), void *ctx,
-                  struct error *err)
+int store_streams(struct store *s, const char *server, int (*each)(void *ctx, const struct store_stream *v),
+                  void *ctx, struct error *err)
 {
-    AUTO_DONE sqlite3_stmt *q = db_query(
-        &s->db, err, "SELECT server, name, end_at, file_end, closed FROM streams WHERE server = ? ORDER BY name", "t", server);
+    AUTO_DONE sqlite3_stmt *q =
+        db_query(&s->db, err,
+                 "SELECT server, name, end_at, file_end, closed FROM streams WHERE server = ? ORDER BY name",
+                 "t", server);
     int rc = q == NULL ? -1 : 1;
     while (rc > 0 && (rc = db_step(&s->db, q, err)) > 0) {
         struct store_stream v;

@@ -14,7 +14,8 @@ static struct store_deployment row(const char *project, const char *action, cons
 static void one_project_goes_one_after_the_other(void **state)
 {
     (void)state;
-    struct store_deployment rows[] = {row("shop", "deploy", "building"), row("shop", "deploy", "waiting"), row("blog", "deploy", "waiting")};
+    struct store_deployment rows[] = {row("shop", "deploy", "building"), row("shop", "deploy", "waiting"),
+                                      row("blog", "deploy", "waiting")};
     struct intent_open o = {.at = rows, .count = 3};
     assert_int_equal(intents_next(&o, 0), 2);
     assert_int_equal(intents_next(&o, 3), -1);
@@ -25,7 +26,8 @@ static void one_project_goes_one_after_the_other(void **state)
 static void a_cancel_does_not_wait(void **state)
 {
     (void)state;
-    struct store_deployment rows[] = {row("shop", "deploy", "building"), row("shop", "cancel", "waiting"), row("shop", "deploy", "waiting")};
+    struct store_deployment rows[] = {row("shop", "deploy", "building"), row("shop", "cancel", "waiting"),
+                                      row("shop", "deploy", "waiting")};
     struct intent_open o = {.at = rows, .count = 3};
     assert_int_equal(intents_next(&o, 0), 1);
     assert_int_equal(intents_next(&o, 2), -1);

@@ -30,7 +30,10 @@ static int down(void **state)
 
 static size_t member(const char *text, uint8_t *out, size_t room)
 {
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)text, .avail_in = (uInt)strlen(text), .next_out = out, .avail_out = (uInt)room};
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)text,
+                  .avail_in = (uInt)strlen(text),
+                  .next_out = out,
+                  .avail_out = (uInt)room};
     assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
     assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
     deflateEnd(&z);
@@ -142,7 +145,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(cuts_off_what_was_not_durable_when_the_plane_died, up, down),
         cmocka_unit_test_setup_teardown(refuses_a_name_that_is_no_deployment, up, down),
-        cmocka_unit_test_setup_teardown(reads_members_one_after_the_other_and_goes_on_when_there_is_more, up, down),
+        cmocka_unit_test_setup_teardown(reads_members_one_after_the_other_and_goes_on_when_there_is_more, up,
+                                        down),
         cmocka_unit_test_setup_teardown(says_how_much_is_missing_as_a_line_of_the_log, up, down),
         cmocka_unit_test_setup_teardown(stops_at_damage_instead_of_making_text_up, up, down),
     };

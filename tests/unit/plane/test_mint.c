@@ -44,13 +44,15 @@ static struct trust_doc trust_doc(uint64_t version, const struct p256_key *root)
     return t;
 }
 
-static void sign_trust(const struct trust_doc *t, const struct p256_key *one, const struct p256_key *two, struct buf *out)
+static void sign_trust(const struct trust_doc *t, const struct p256_key *one, const struct p256_key *two,
+                       struct buf *out)
 {
     struct error err;
     const struct p256_key *signers[] = {one, two};
     AUTO_BUF struct buf payload = BUF(PAYLOAD_MAX);
     assert_int_equal(trust_doc_encode(t, &payload, &err), 0);
-    assert_int_equal(sign_document(signers, two != NULL ? 2 : 1, DOCUMENT_TRUST, buf_view(&payload), out, &err), 0);
+    assert_int_equal(sign_document(signers, two != NULL ? 2 : 1, DOCUMENT_TRUST, buf_view(&payload), out, &err),
+                     0);
 }
 
 static int check_trust(const struct trust_doc *t, const struct p256_key *one, const struct p256_key *two,
@@ -98,7 +100,11 @@ static void env_values_open_on_that_host_for_that_version_alone(void **state)
     (void)state;
     struct error err;
     static const char plain[] = "{\"values\":{\"A\":\"secret\"}}";
-    struct mint_env what = {.server = "srv_0123456789abcdef", .project = "shop", .version = 7, .issued = NOW, .seal = k.host.point,
+    struct mint_env what = {.server = "srv_0123456789abcdef",
+                            .project = "shop",
+                            .version = 7,
+                            .issued = NOW,
+                            .seal = k.host.point,
                             .values = {(const uint8_t *)plain, sizeof plain - 1}};
     AUTO_BUF struct buf text = BUF(ENVELOPE_MAX), out = BUF(SEAL_PLAIN_MAX);
     AUTO_ENVELOPE struct envelope e = {0};

@@ -214,7 +214,9 @@ static void removing_a_project_takes_everything_of_it(void **state)
     COPY_TEXT(e.name, "A");
     add_basics(&f->store);
     assert_int_equal(store_env_set(&f->store, "shop", &e, &err), 0);
-    assert_int_equal(store_document_add(&f->store, STORE_MANIFEST, "shop", 1, "digest", (struct bytes){bytes, 3}, NOW, &err), 0);
+    assert_int_equal(
+        store_document_add(&f->store, STORE_MANIFEST, "shop", 1, "digest", (struct bytes){bytes, 3}, NOW, &err),
+        0);
     assert_int_equal(store_project_remove(&f->store, "shop", &err), 0);
     assert_int_equal(store_deployment(&f->store, deployment, &d, &err), 1);
     assert_int_equal(store_env_count(&f->store, "shop", &count, &err), 0);
