@@ -5,6 +5,7 @@
  *    (ESC [ … final byte, 64 bytes at most), so that a colour change inside a secret does not hide it. Control
  *    sequences may make an occurrence 4,096 bytes longer, no more;
  *  - occurrences that overlap or touch are one: their union is replaced by "[MASKED]" once;
+ *  - "[MASKED]" is a pattern itself if a pattern is a part of it, so that masked text is not masked again;
  *  - at the end of T, the beginning of a pattern that was cut off there, if it has 8 bytes or more. A shorter one is
  *    shown.
  * Bytes are held back only while they may be the beginning of an occurrence: nothing is withheld from an idle

@@ -28,6 +28,14 @@ static inline void lab_pattern(struct lab *lab, const void *data, size_t size)
 
 static inline void lab_build(struct lab *lab)
 {
+    size_t count = patterns_count(&lab->list);
+    for (size_t i = 0; i < count; i++) {
+        struct bytes pattern = patterns_at(&lab->list, i);
+        if (memmem(MASK_TEXT, sizeof MASK_TEXT - 1, pattern.data, pattern.size) == NULL)
+            continue;
+        lab_pattern(lab, MASK_TEXT, sizeof MASK_TEXT - 1); /* as the header says */
+        break;
+    }
     if (mask_set_build(&lab->list, &lab->set, NULL) < 0)
         abort();
 }
