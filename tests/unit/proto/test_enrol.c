@@ -67,6 +67,27 @@ static void refuses_wrong_members(void **state)
     }
 }
 
+static void refuses_to_write_what_it_would_refuse(void **state)
+{
+    (void)state;
+    AUTO_ENROL_REQUEST struct enrol_request q;
+    AUTO_ENROL_RESPONSE struct enrol_response r;
+    AUTO_WIPE struct buf out = BUF(ENROL_RESPONSE_MAX);
+    struct error err;
+    assert_int_equal(enrol_request_decode(text_bytes(request), &q, &err), 0);
+    strcpy(q.hostname, "a b");
+    assert_int_equal(enrol_request_encode(&q, &out, &err), -1);
+    assert_string_equal(err.code, "E_MEMBER");
+    assert_int_equal(out.size, 0);
+    assert_int_equal(enrol_response_decode(text_bytes(response), &r, &err), 0);
+    r.plane[3] = 'X';
+    assert_int_equal(enrol_response_encode(&r, &out, &err), -1);
+    r.trust.signature_count = 0;
+    assert_int_equal(enrol_response_encode(&r, &out, &err), -1);
+    assert_string_equal(err.code, "E_ENVELOPE");
+    assert_int_equal(out.size, 0);
+}
+
 static void survives_prefixes_and_flipped_bits(void **state)
 {
     (void)state;
@@ -81,6 +102,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_what_it_reads),
         cmocka_unit_test(refuses_wrong_members),
+        cmocka_unit_test(refuses_to_write_what_it_would_refuse),
         cmocka_unit_test(survives_prefixes_and_flipped_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

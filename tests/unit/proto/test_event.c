@@ -113,6 +113,22 @@ static void refuses_wrong_events(void **state)
     free(text);
 }
 
+static void refuses_to_write_what_it_would_refuse(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf out = BUF(EVENT_MAX), small = BUF(60);
+    struct event e = {.kind = EVENT_STATE, .project = "shop"};
+    struct error err;
+    assert_int_equal(event_encode(&e, &out, &err), -1);
+    assert_string_equal(err.code, "E_MEMBER");
+    e.kind = (enum event_kind)77;
+    assert_int_equal(event_encode(&e, &out, &err), -1);
+    e = (struct event){.kind = EVENT_HOST, .code = "E_X", .text = "x"};
+    assert_int_equal(event_encode(&e, &small, &err), -1);
+    assert_string_equal(err.code, "E_TOO_LARGE");
+    assert_int_equal(out.size + small.size, 0);
+}
+
 static void survives_prefixes_and_flipped_bits(void **state)
 {
     (void)state;
@@ -132,6 +148,7 @@ int main(void)
         cmocka_unit_test(a_line_always_fits),
         cmocka_unit_test(an_unknown_event_is_passed_over),
         cmocka_unit_test(refuses_wrong_events),
+        cmocka_unit_test(refuses_to_write_what_it_would_refuse),
         cmocka_unit_test(survives_prefixes_and_flipped_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

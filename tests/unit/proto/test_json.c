@@ -218,6 +218,36 @@ static void agrees_with_cjson_on_whatever_passes(void **state)
     assert_string_equal(tree->valuestring, "\xF0\x9D\x84\x9E");
 }
 
+static int allocations_left;
+
+static void *failing_malloc(size_t size)
+{
+    return allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+static void says_so_when_memory_ends(void **state)
+{
+    (void)state;
+    struct json_limits l = json_strict(1000);
+    cJSON_Hooks hooks = {failing_malloc, free};
+    int rc = -1, n = 0;
+    for (; rc < 0 && n < 100; n++) {
+        struct error err;
+        cJSON *tree;
+        allocations_left = n;
+        cJSON_InitHooks(&hooks);
+        rc = json_parse(text_bytes("{\"a\":[1,\"two\",{\"b\":null}]}"), &l, &tree, &err);
+        cJSON_InitHooks(NULL);
+        if (rc < 0) {
+            assert_null(tree);
+            assert_string_equal(err.code, "E_NO_MEMORY");
+        }
+        json_free(tree);
+    }
+    assert_int_equal(rc, 0);
+    assert_true(n > 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +260,7 @@ int main(void)
         cmocka_unit_test(refuses_unknown_members_only_when_critical),
         cmocka_unit_test(refuses_to_build_from_laxly_checked_text),
         cmocka_unit_test(agrees_with_cjson_on_whatever_passes),
+        cmocka_unit_test(says_so_when_memory_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
