@@ -212,6 +212,8 @@ static int client(bool is_ws, const char *port, const char *target, const char *
         if (read_file(ca_path, &ca) != 0)
             return 1;
         tls = tls_context_client(&(struct tls_client_options){.ca_pem = buf_text(&ca)}, &err);
+        if (tls == NULL)
+            conn_close(c);
         c = tls != NULL ? tls_conn_client(c, tls, "localhost", NULL, 0, &err) : NULL;
     }
     if (c == NULL)
