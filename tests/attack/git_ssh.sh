@@ -31,6 +31,7 @@ PermitRootLogin yes
 PasswordAuthentication no
 END
 "$sshd" -D -e -f "$work/sshd_config" 2>"$work/sshd.log" &
+# shellcheck disable=SC2034 # git_lib.sh ends it
 host_pid=$!
 tries=0
 until python3 -c "import socket; socket.create_connection(('127.0.0.1', $port), 1)" 2>/dev/null; do
