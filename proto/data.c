@@ -41,7 +41,9 @@ int data_decode(struct bytes message, struct data_frame *out, struct error *err)
         return fail(err, "E_DATA", "a handle is 1 to 2147483647");
     if (offset > DATA_OFFSET_MAX - size)
         return fail(err, "E_DATA", "a stream ends before 2^53");
-    *out = (struct data_frame){.handle = (uint32_t)handle, .offset = offset, .final = (head[1] & FLAG_FINAL) != 0,
+    *out = (struct data_frame){.handle = (uint32_t)handle,
+                               .offset = offset,
+                               .final = (head[1] & FLAG_FINAL) != 0,
                                .bytes = {head + DATA_HEADER_SIZE, size}};
     return 0;
 }

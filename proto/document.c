@@ -40,7 +40,8 @@ int document_type_of(const char *payload_type, enum document_type *out, struct e
 int document_is(const struct verified *v, enum document_type type, struct error *err)
 {
     if (v->type != type)
-        return fail(err, "E_TYPE", "the document is %s, not %s", document_type_name(v->type), document_type_name(type));
+        return fail(err, "E_TYPE", "the document is %s, not %s", document_type_name(v->type),
+                    document_type_name(type));
     return 0;
 }
 

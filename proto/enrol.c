@@ -33,11 +33,17 @@ static bool is_plane_id(const char *s)
 static int decode_request(const struct json_at *top, struct enrol_request *r, struct error *err)
 {
     if (json_hex(top, "token", JSON_REQUIRED, r->token, sizeof r->token, err) < 0 ||
-        json_named_copy(top, "server", JSON_REQUIRED, name_is_server, "a server's id", r->server, sizeof r->server, err) < 0 ||
-        json_text(top, "csr", JSON_REQUIRED, MESSAGE_PEM_MAX, &r->csr, err) < 0 || json_point(top, "seal", JSON_REQUIRED, r->seal, err) < 0 ||
-        json_named_copy(top, "hostname", JSON_REQUIRED, is_hostname, "a host's name", r->hostname, sizeof r->hostname, err) < 0)
+        json_named_copy(top, "server", JSON_REQUIRED, name_is_server, "a server's id", r->server,
+                        sizeof r->server, err) < 0 ||
+        json_text(top, "csr", JSON_REQUIRED, MESSAGE_PEM_MAX, &r->csr, err) < 0 ||
+        json_point(top, "seal", JSON_REQUIRED, r->seal, err) < 0 ||
+        json_named_copy(top, "hostname", JSON_REQUIRED, is_hostname, "a host's name", r->hostname,
+                        sizeof r->hostname, err) < 0)
         return -1;
-    return json_named_copy(top, "version", JSON_REQUIRED, is_version_text, "a version", r->version, sizeof r->version, err) < 0 ? -1 : 0;
+    return json_named_copy(top, "version", JSON_REQUIRED, is_version_text, "a version", r->version,
+                           sizeof r->version, err) < 0
+               ? -1
+               : 0;
 }
 
 int enrol_request_decode(struct bytes text, struct enrol_request *out, struct error *err)
@@ -45,7 +51,8 @@ int enrol_request_decode(struct bytes text, struct enrol_request *out, struct er
     const struct json_limits limits = json_strict(ENROL_REQUEST_MAX);
     struct json_at top;
     memset(out, 0, sizeof *out);
-    if (json_parse(text, &limits, &out->tree, err) == 0 && json_top(out->tree, &top, err) == 0 && decode_request(&top, out, err) == 0)
+    if (json_parse(text, &limits, &out->tree, err) == 0 && json_top(out->tree, &top, err) == 0 &&
+        decode_request(&top, out, err) == 0)
         return 0;
     enrol_request_free(out);
     return fail_in(err, "enrolment");
@@ -81,12 +88,15 @@ void enrol_request_free(struct enrol_request *r)
 static int decode_response(const struct json_at *top, struct enrol_response *r, struct error *err)
 {
     struct json_at at;
-    if (json_named_copy(top, "server", JSON_REQUIRED, name_is_server, "a server's id", r->server, sizeof r->server, err) < 0 ||
+    if (json_named_copy(top, "server", JSON_REQUIRED, name_is_server, "a server's id", r->server,
+                        sizeof r->server, err) < 0 ||
         json_text(top, "certificate", JSON_REQUIRED, MESSAGE_PEM_MAX, &r->certificate, err) < 0 ||
-        json_named_copy(top, "plane", JSON_REQUIRED, is_plane_id, "32 lower-case hex digits", r->plane, sizeof r->plane, err) < 0 ||
+        json_named_copy(top, "plane", JSON_REQUIRED, is_plane_id, "32 lower-case hex digits", r->plane,
+                        sizeof r->plane, err) < 0 ||
         json_object(top, "trust", JSON_REQUIRED, &at, err) < 0 || envelope_decode_at(&at, &r->trust, err) < 0)
         return -1;
-    return r->trust.type == DOCUMENT_TRUST ? 0 : json_fail(top, "trust", err, "E_TYPE", "is not a trust document");
+    return r->trust.type == DOCUMENT_TRUST ? 0
+                                           : json_fail(top, "trust", err, "E_TYPE", "is not a trust document");
 }
 
 int enrol_response_decode(struct bytes text, struct enrol_response *out, struct error *err)
@@ -94,7 +104,8 @@ int enrol_response_decode(struct bytes text, struct enrol_response *out, struct 
     const struct json_limits limits = json_strict(ENROL_RESPONSE_MAX);
     struct json_at top;
     memset(out, 0, sizeof *out);
-    if (json_parse(text, &limits, &out->tree, err) == 0 && json_top(out->tree, &top, err) == 0 && decode_response(&top, out, err) == 0)
+    if (json_parse(text, &limits, &out->tree, err) == 0 && json_top(out->tree, &top, err) == 0 &&
+        decode_response(&top, out, err) == 0)
         return 0;
     enrol_response_free(out);
     return fail_in(err, "answer to an enrolment");

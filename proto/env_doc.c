@@ -13,7 +13,8 @@ static int decode_sealed(const struct json_at *top, struct env_doc *e, struct er
     struct json_at sealed;
     const char *text;
     struct error why;
-    if (json_object(top, "sealed", JSON_REQUIRED, &sealed, err) < 0 || json_point(&sealed, "enc", JSON_REQUIRED, e->enc, err) < 0 ||
+    if (json_object(top, "sealed", JSON_REQUIRED, &sealed, err) < 0 ||
+        json_point(&sealed, "enc", JSON_REQUIRED, e->enc, err) < 0 ||
         json_text(&sealed, "ct", JSON_REQUIRED, BASE64_SIZE(ENV_CT_MAX) - 1, &text, err) < 0)
         return -1;
     if (base64_decode(text, strlen(text), &e->ct, &why) < 0)
@@ -25,8 +26,10 @@ static int decode_sealed(const struct json_at *top, struct env_doc *e, struct er
 
 static int decode(const struct json_at *top, struct env_doc *e, struct error *err)
 {
-    if (json_named_copy(top, "server", JSON_REQUIRED, name_is_server, "a server's id", e->server, sizeof e->server, err) < 0 ||
-        json_named_copy(top, "project", JSON_REQUIRED, name_is_project, "a project's name", e->project, sizeof e->project, err) < 0 ||
+    if (json_named_copy(top, "server", JSON_REQUIRED, name_is_server, "a server's id", e->server,
+                        sizeof e->server, err) < 0 ||
+        json_named_copy(top, "project", JSON_REQUIRED, name_is_project, "a project's name", e->project,
+                        sizeof e->project, err) < 0 ||
         json_number(top, "version", JSON_REQUIRED, 1, JSON_INTEGER_MAX, &e->version, err) < 0 ||
         document_times(top, &e->issued, NULL, err) < 0)
         return -1;

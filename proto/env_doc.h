@@ -24,7 +24,8 @@ struct env_doc {
 int env_doc_decode(const struct verified *v, struct env_doc *out, struct error *err) KLY_MUST_USE;
 /* Appends the payload's JSON; refuses what env_doc_decode would. */
 int env_doc_encode(const struct env_doc *e, struct buf *out, struct error *err) KLY_MUST_USE;
-/* Unverified authoring use: a plane that stores what its owner uploaded, a tool that wrote these bytes just now. */
+/* Unverified authoring use: a plane that stores what its owner uploaded, a tool that wrote these bytes just
+ * now. */
 int env_doc_check(struct bytes payload, struct env_doc *out, struct error *err) KLY_MUST_USE;
 void env_doc_free(struct env_doc *e);
 #define AUTO_ENV_DOC __attribute__((cleanup(env_doc_free)))
@@ -32,7 +33,8 @@ void env_doc_free(struct env_doc *e);
 struct env_value {
     const char *name, *value;
 };
-/* The plaintext: {"values":{"NAME":"value"}}. Texts belong to `tree` when decoded, to the caller when encoded. */
+/* The plaintext: {"values":{"NAME":"value"}}. Texts belong to `tree` when decoded, to the caller when encoded.
+ */
 struct env_values {
     struct env_value list[ENV_VALUES_MAX];
     size_t count;

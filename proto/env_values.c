@@ -1,5 +1,5 @@
-/* The plaintext of an env document. Whoever knows the public seal key can have made it, so it is checked like any input;
- * and no error may repeat a value. */
+/* The plaintext of an env document. Whoever knows the public seal key can have made it, so it is checked like
+ * any input; and no error may repeat a value. */
 #include "proto/env_doc.h"
 
 #include <string.h>
@@ -47,7 +47,8 @@ static int unchanged(const struct env_values *v, const struct env_values *again,
 {
     for (size_t i = 0; i < v->count; i++)
         if (strcmp(v->list[i].value, again->list[i].value) != 0)
-            return fail(err, "E_MEMBER", "the value of %s is not valid UTF-8: encode it, for example as base64", v->list[i].name);
+            return fail(err, "E_MEMBER", "the value of %s is not valid UTF-8: encode it, for example as base64",
+                        v->list[i].name);
     return 0;
 }
 

@@ -18,7 +18,8 @@ static int decode_payload(const struct json_at *at, struct buf *out, struct erro
     if (n % 4 != 0)
         return json_fail(at, "payload", err, "E_ENVELOPE", "its base64 is not padded");
     if (base64_decode(text, n, out, &why) < 0)
-        return json_fail(at, "payload", err, strcmp(why.code, "E_BASE64") == 0 ? "E_ENVELOPE" : why.code, "%s", why.text);
+        return json_fail(at, "payload", err, strcmp(why.code, "E_BASE64") == 0 ? "E_ENVELOPE" : why.code, "%s",
+                         why.text);
     return 0;
 }
 
@@ -28,7 +29,8 @@ static int decode_signature(const struct json_at *item, struct envelope_signatur
     struct json_at at;
     const char *text = NULL;
     *s = (struct envelope_signature){0};
-    if (json_object(item, NULL, JSON_REQUIRED, &at, err) < 0 || json_text(&at, "sig", JSON_REQUIRED, ENVELOPE_MAX, &text, err) < 0)
+    if (json_object(item, NULL, JSON_REQUIRED, &at, err) < 0 ||
+        json_text(&at, "sig", JSON_REQUIRED, ENVELOPE_MAX, &text, err) < 0)
         return -1;
     size_t n = strlen(text);
     s->malformed = n > SIG_TEXT_MAX || n % 4 != 0 || base64_decode_exact(text, n, s->sig, sizeof s->sig) < 0;
@@ -55,7 +57,8 @@ static int decode_signatures(const struct json_at *at, struct envelope *e, struc
 static int decode(const struct json_at *at, struct envelope *e, struct error *err)
 {
     const char *type;
-    if (json_text(at, "payloadType", JSON_REQUIRED, 256, &type, err) < 0 || document_type_of(type, &e->type, err) < 0)
+    if (json_text(at, "payloadType", JSON_REQUIRED, 256, &type, err) < 0 ||
+        document_type_of(type, &e->type, err) < 0)
         return -1;
     return decode_payload(at, &e->payload, err) < 0 || decode_signatures(at, e, err) < 0 ? -1 : 0;
 }
@@ -106,11 +109,13 @@ void envelope_write(struct json_writer *w, const char *name, const struct envelo
 int envelope_ready(const struct envelope *e, struct error *err)
 {
     if (e->signature_count < 1 || e->signature_count > ENVELOPE_SIGNATURES_MAX)
-        return fail(err, "E_ENVELOPE", "an envelope has 1 to %d signatures, not %zu", ENVELOPE_SIGNATURES_MAX, e->signature_count);
+        return fail(err, "E_ENVELOPE", "an envelope has 1 to %d signatures, not %zu", ENVELOPE_SIGNATURES_MAX,
+                    e->signature_count);
     if (document_payload_type(e->type)[0] == 0)
         return fail(err, "E_ENVELOPE", "an envelope needs a type");
     if (e->payload.size > PAYLOAD_MAX)
-        return fail(err, "E_TOO_LARGE", "a payload has at most %d bytes, not %zu", PAYLOAD_MAX, e->payload.size);
+        return fail(err, "E_TOO_LARGE", "a payload has at most %d bytes, not %zu", PAYLOAD_MAX,
+                    e->payload.size);
     return 0;
 }
 

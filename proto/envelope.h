@@ -10,8 +10,8 @@
 #define ENVELOPE_SIGNATURES_MAX 8
 
 struct envelope_signature {
-    bool has_keyid;   /* false: absent, or not 64 lower-case hex digits; it is a hint only */
-    bool malformed;   /* sig is not base64 of 64 bytes: never counts, and harms no other */
+    bool has_keyid; /* false: absent, or not 64 lower-case hex digits; it is a hint only */
+    bool malformed; /* sig is not base64 of 64 bytes: never counts, and harms no other */
     uint8_t keyid[32];
     uint8_t sig[64]; /* r, s */
 };
@@ -23,8 +23,9 @@ struct envelope {
     size_t signature_count; /* 1 to ENVELOPE_SIGNATURES_MAX when decoded */
 };
 
-/* E_JSON, E_TOO_LARGE, E_ENVELOPE (a member is missing or wrong), E_TYPE (unknown payload type). On failure nothing is owned.
- * The payload's base64 may be in the standard or the URL-safe alphabet, padded, without white space or stray bits. */
+/* E_JSON, E_TOO_LARGE, E_ENVELOPE (a member is missing or wrong), E_TYPE (unknown payload type). On failure
+ * nothing is owned. The payload's base64 may be in the standard or the URL-safe alphabet, padded, without white
+ * space or stray bits. */
 int envelope_decode(struct bytes text, struct envelope *out, struct error *err) KLY_MUST_USE;
 /* Appends the JSON text; standard base64. E_TOO_LARGE, E_ENVELOPE. */
 int envelope_encode(const struct envelope *e, struct buf *out, struct error *err) KLY_MUST_USE;

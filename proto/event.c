@@ -6,10 +6,12 @@
 #include "proto/json_write.h"
 
 static const char *const kinds[] = {"state", "result", "refused", "app", "host", NULL};
-static const char *const states[] = {"accepted",  "fetching", "installing", "building",  "committing", "releasing",
-                                     "starting", "probing",  "switching",  "draining", NULL};
-static const char *const outcomes[] = {"live",      "refused",    "failed",      "rolled_back", "rollback_failed",
-                                       "cancelled", "superseded", "interrupted", NULL};
+static const char *const states[] = {"accepted",   "fetching",  "installing", "building",
+                                     "committing", "releasing", "starting",   "probing",
+                                     "switching",  "draining",  NULL};
+static const char *const outcomes[] = {"live",        "refused",         "failed",
+                                       "rolled_back", "rollback_failed", "cancelled",
+                                       "superseded",  "interrupted",     NULL};
 static const char *const app_states[] = {"running", "stopped", "failed", NULL};
 
 const char *deploy_state_name(enum deploy_state state)
@@ -140,16 +142,21 @@ static int decode_words(const struct json_at *top, struct event *e, struct error
 
 static int decode_texts(const struct json_at *top, struct event *e, struct error *err)
 {
-    enum json_need for_deployment = e->kind == EVENT_STATE || e->kind == EVENT_RESULT ? JSON_REQUIRED : JSON_OPTIONAL;
-    enum json_need with_code = e->kind == EVENT_REFUSED || e->kind == EVENT_HOST ? JSON_REQUIRED : JSON_OPTIONAL;
+    enum json_need for_deployment =
+        e->kind == EVENT_STATE || e->kind == EVENT_RESULT ? JSON_REQUIRED : JSON_OPTIONAL;
+    enum json_need with_code =
+        e->kind == EVENT_REFUSED || e->kind == EVENT_HOST ? JSON_REQUIRED : JSON_OPTIONAL;
     if (json_named(top, "project", for_deployment, name_is_project, "a project's name", &e->project, err) < 0 ||
-        json_named(top, "deployment", for_deployment, name_is_deployment, "a deployment's id", &e->deployment, err) < 0 ||
+        json_named(top, "deployment", for_deployment, name_is_deployment, "a deployment's id", &e->deployment,
+                   err) < 0 ||
         json_named(top, "code", with_code, is_code, "a code like E_REPLAY", &e->code, err) < 0 ||
         json_text(top, "text", with_code, EVENT_TEXT_MAX, &e->text, err) < 0 ||
         json_text(top, "about", JSON_OPTIONAL, 128, &e->about, err) < 0 ||
         json_named(top, "release", JSON_OPTIONAL, is_release, "a release's name", &e->release, err) < 0)
         return -1;
-    return json_named(top, "commit", JSON_OPTIONAL, name_is_commit, "a whole commit id", &e->commit, err) < 0 ? -1 : 0;
+    return json_named(top, "commit", JSON_OPTIONAL, name_is_commit, "a whole commit id", &e->commit, err) < 0
+               ? -1
+               : 0;
 }
 
 static int decode(const struct json_at *top, struct event *e, struct error *err)
@@ -173,7 +180,9 @@ int event_decode(struct bytes line, struct event *out, struct error *err)
     const struct json_limits limits = json_strict(EVENT_MAX);
     struct json_at top;
     memset(out, 0, sizeof *out);
-    int rc = json_parse(line, &limits, &out->tree, err) < 0 || json_top(out->tree, &top, err) < 0 ? -1 : decode(&top, out, err);
+    int rc = json_parse(line, &limits, &out->tree, err) < 0 || json_top(out->tree, &top, err) < 0
+                 ? -1
+                 : decode(&top, out, err);
     if (rc != 0)
         event_free(out);
     return rc < 0 ? fail_in(err, "event") : rc;

@@ -23,7 +23,8 @@ static cJSON *next_in_text(cJSON *node, cJSON **parents, int *depth)
     return *depth > 0 ? node->next : NULL;
 }
 
-/* cJSON keeps a double and forgets how it was written; the check saw it. Both met the numbers in the same order. */
+/* cJSON keeps a double and forgets how it was written; the check saw it. Both met the numbers in the same
+ * order. */
 static void mark_numbers(cJSON *tree, const struct buf *canonical)
 {
     cJSON *parents[JSON_DEPTH_MAX + 1];
@@ -37,7 +38,8 @@ static void mark_numbers(cJSON *tree, const struct buf *canonical)
 int json_parse(struct bytes text, const struct json_limits *limits, cJSON **out, struct error *err)
 {
     *out = NULL;
-    if (limits->depth > JSON_DEPTH_MAX || limits->allow_duplicates || limits->allow_nul_escape || limits->allow_big_numbers)
+    if (limits->depth > JSON_DEPTH_MAX || limits->allow_duplicates || limits->allow_nul_escape ||
+        limits->allow_big_numbers)
         return fail(err, "E_JSON", "what is built must be checked strictly");
     AUTO_BUF struct buf canonical = BUF(limits->values);
     if (json_check_numbers(text, limits, &canonical, err) < 0)
@@ -97,7 +99,8 @@ static void make_printable(char *text)
             *text = '?';
 }
 
-int json_fail(const struct json_at *at, const char *name, struct error *err, const char *code, const char *format, ...)
+int json_fail(const struct json_at *at, const char *name, struct error *err, const char *code,
+              const char *format, ...)
 {
     char path[256] = "", text[400];
     va_list args;
@@ -124,22 +127,27 @@ bool json_has(const struct json_at *at, const char *name)
 }
 
 /* 1 and the value; 0 if it is absent or null and may be; -1. */
-static int find(const struct json_at *at, const char *name, enum json_need need, const cJSON **out, struct error *err)
+static int find(const struct json_at *at, const char *name, enum json_need need, const cJSON **out,
+                struct error *err)
 {
     const cJSON *item = name == NULL ? at->value : cJSON_GetObjectItemCaseSensitive(at->value, name);
     if (item != NULL && !cJSON_IsNull(item)) {
         *out = item;
         return 1;
     }
-    return need == JSON_OPTIONAL ? 0 : json_fail(at, name, err, "E_MEMBER", item == NULL ? "is missing" : "must not be null");
+    return need == JSON_OPTIONAL
+               ? 0
+               : json_fail(at, name, err, "E_MEMBER", item == NULL ? "is missing" : "must not be null");
 }
 
 static struct json_at step_to(const struct json_at *at, const char *name, const cJSON *value)
 {
-    return name == NULL ? (struct json_at){value, at->up, at->name, at->index} : (struct json_at){value, at, name, 0};
+    return name == NULL ? (struct json_at){value, at->up, at->name, at->index}
+                        : (struct json_at){value, at, name, 0};
 }
 
-int json_object(const struct json_at *at, const char *name, enum json_need need, struct json_at *out, struct error *err)
+int json_object(const struct json_at *at, const char *name, enum json_need need, struct json_at *out,
+                struct error *err)
 {
     const cJSON *item;
     int rc = find(at, name, need, &item, err);
@@ -172,7 +180,8 @@ int json_array(const struct json_at *at, const char *name, enum json_need need, 
 bool json_first(const struct json_at *list, struct json_at *item)
 {
     const cJSON *child = list->value->child;
-    *item = (struct json_at){child, list, child != NULL && cJSON_IsObject(list->value) ? child->string : NULL, 0};
+    *item =
+        (struct json_at){child, list, child != NULL && cJSON_IsObject(list->value) ? child->string : NULL, 0};
     return child != NULL;
 }
 
@@ -207,8 +216,8 @@ int json_text(const struct json_at *at, const char *name, enum json_need need, s
 
 #define NAMED_MAX (64 * 1024)
 
-int json_named(const struct json_at *at, const char *name, enum json_need need, bool (*ok)(const char *), const char *what,
-               const char **out, struct error *err)
+int json_named(const struct json_at *at, const char *name, enum json_need need, bool (*ok)(const char *),
+               const char *what, const char **out, struct error *err)
 {
     const char *text;
     int rc = json_text(at, name, need, NAMED_MAX, &text, err);
@@ -234,7 +243,8 @@ int json_named_copy(const struct json_at *at, const char *name, enum json_need n
     return 1;
 }
 
-int json_hex(const struct json_at *at, const char *name, enum json_need need, uint8_t *out, size_t size, struct error *err)
+int json_hex(const struct json_at *at, const char *name, enum json_need need, uint8_t *out, size_t size,
+             struct error *err)
 {
     const char *text;
     int rc = json_text(at, name, need, NAMED_MAX, &text, err);
@@ -245,7 +255,8 @@ int json_hex(const struct json_at *at, const char *name, enum json_need need, ui
     return 1;
 }
 
-int json_base64(const struct json_at *at, const char *name, enum json_need need, uint8_t *out, size_t size, struct error *err)
+int json_base64(const struct json_at *at, const char *name, enum json_need need, uint8_t *out, size_t size,
+                struct error *err)
 {
     const char *text;
     int rc = json_text(at, name, need, NAMED_MAX, &text, err);
@@ -268,24 +279,26 @@ int json_point(const struct json_at *at, const char *name, enum json_need need, 
     return 1;
 }
 
-int json_integer(const struct json_at *at, const char *name, enum json_need need, int64_t min, int64_t max, int64_t *out,
-                 struct error *err)
+int json_integer(const struct json_at *at, const char *name, enum json_need need, int64_t min, int64_t max,
+                 int64_t *out, struct error *err)
 {
     const cJSON *item;
     int rc = find(at, name, need, &item, err);
     if (rc <= 0)
         return rc;
     if (!cJSON_IsNumber(item) || isnan(item->valuedouble))
-        return json_fail(at, name, err, "E_MEMBER", "must be an integer, written without a point, exponent or quotes");
+        return json_fail(at, name, err, "E_MEMBER",
+                         "must be an integer, written without a point, exponent or quotes");
     int64_t v = (int64_t)item->valuedouble; /* within ±(2^53-1): exact */
     if (v < min || v > max)
-        return json_fail(at, name, err, "E_MEMBER", "is %lld, must be %lld to %lld", (long long)v, (long long)min, (long long)max);
+        return json_fail(at, name, err, "E_MEMBER", "is %lld, must be %lld to %lld", (long long)v,
+                         (long long)min, (long long)max);
     *out = v;
     return 1;
 }
 
-int json_number(const struct json_at *at, const char *name, enum json_need need, uint64_t min, uint64_t max, uint64_t *out,
-                struct error *err)
+int json_number(const struct json_at *at, const char *name, enum json_need need, uint64_t min, uint64_t max,
+                uint64_t *out, struct error *err)
 {
     int64_t v;
     int rc = json_integer(at, name, need, (int64_t)min, (int64_t)max, &v, err);
@@ -306,7 +319,8 @@ int json_bool(const struct json_at *at, const char *name, enum json_need need, b
     return 1;
 }
 
-int json_time(const struct json_at *at, const char *name, enum json_need need, int64_t *wall_ms, struct error *err)
+int json_time(const struct json_at *at, const char *name, enum json_need need, int64_t *wall_ms,
+              struct error *err)
 {
     const char *text;
     struct error why;
@@ -318,8 +332,8 @@ int json_time(const struct json_at *at, const char *name, enum json_need need, i
     return 1;
 }
 
-int json_word(const struct json_at *at, const char *name, enum json_need need, const char *const *words, int *out,
-              struct error *err)
+int json_word(const struct json_at *at, const char *name, enum json_need need, const char *const *words,
+              int *out, struct error *err)
 {
     const char *text;
     char list[160] = "";
@@ -354,7 +368,8 @@ int json_critical(const struct json_at *top, const char *const *known, struct er
         while (known[i] != NULL && strcmp(known[i], text) != 0)
             i++;
         if (known[i] == NULL)
-            return json_fail(&item, NULL, err, "E_CRITICAL", "names a member this version of Klystrr does not know: update it");
+            return json_fail(&item, NULL, err, "E_CRITICAL",
+                             "names a member this version of Klystrr does not know: update it");
     }
     return 0;
 }

@@ -1,6 +1,6 @@
-/* A recursive descent over the bytes; `limits->depth` bounds the recursion. Nothing is built but, while an object is
- * open, the list of its member names, unescaped into one arena as large as the text. When the object ends they are sorted:
- * equal ones are then neighbours, whatever an attacker chose to collide. */
+/* A recursive descent over the bytes; `limits->depth` bounds the recursion. Nothing is built but, while an
+ * object is open, the list of its member names, unescaped into one arena as large as the text. When the object
+ * ends they are sorted: equal ones are then neighbours, whatever an attacker chose to collide. */
 #include "proto/json_check.h"
 
 #include <stdlib.h>
@@ -59,8 +59,9 @@ static size_t utf8_size(const uint8_t *s, size_t left)
     static const struct {
         uint8_t lead_low, lead_high, second_low, second_high, size;
     } forms[] = {
-        {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3},
-        {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+        {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3},
+        {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
+        {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
     };
     if (s[0] < 0x80)
         return 1;
@@ -379,10 +380,12 @@ static int value(struct check *c)
     return word(c, b == 't' ? "true" : b == 'f' ? "false" : "null");
 }
 
-int json_check_numbers(struct bytes text, const struct json_limits *limits, struct buf *numbers, struct error *err)
+int json_check_numbers(struct bytes text, const struct json_limits *limits, struct buf *numbers,
+                       struct error *err)
 {
     if (text.size > limits->size)
-        return fail(err, "E_TOO_LARGE", "%zu bytes of JSON where at most %zu are allowed", text.size, limits->size);
+        return fail(err, "E_TOO_LARGE", "%zu bytes of JSON where at most %zu are allowed", text.size,
+                    limits->size);
     struct check c = {.text = text.data, .size = text.size, .limits = limits, .numbers = numbers, .err = err};
     int rc = value(&c);
     if (rc == 0) {

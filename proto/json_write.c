@@ -20,11 +20,15 @@ static void put_letters(struct json_writer *w, const char *text)
     put(w, text, strlen(text));
 }
 
-/* Bytes of the UTF-8 sequence at s, or 0. The check's own decoder judges what is read; this one what is written. */
+/* Bytes of the UTF-8 sequence at s, or 0. The check's own decoder judges what is read; this one what is
+ * written. */
 static size_t sequence(const uint8_t *s, size_t left)
 {
-    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xC2 && s[0] <= 0xDF ? 2 : s[0] >= 0xE0 && s[0] <= 0xEF ? 3
-             : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4 : 0;
+    size_t n = s[0] < 0x80                    ? 1
+               : s[0] >= 0xC2 && s[0] <= 0xDF ? 2
+               : s[0] >= 0xE0 && s[0] <= 0xEF ? 3
+               : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4
+                                              : 0;
     if (n == 0 || n > left)
         return 0;
     for (size_t i = 1; i < n; i++)
@@ -116,7 +120,8 @@ void json_put_int(struct json_writer *w, const char *name, int64_t value)
 {
     char text[24];
     if (!w->failed && (value > JSON_INTEGER_MAX || value < -JSON_INTEGER_MAX))
-        w->failed = fail(w->err, "E_MEMBER", "%s: %" PRId64 " is beyond 2^53-1", name != NULL ? name : "a number", value) < 0;
+        w->failed = fail(w->err, "E_MEMBER", "%s: %" PRId64 " is beyond 2^53-1",
+                         name != NULL ? name : "a number", value) < 0;
     begin(w, name);
     snprintf(text, sizeof text, "%" PRId64, value);
     put_letters(w, text);

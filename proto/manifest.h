@@ -36,9 +36,9 @@ struct manifest_source {
     const char *url;
     enum source_kind kind;
     const char *ref;
-    const char *root;       /* "." unless said */
-    const char *since;      /* NULL: none */
-    const char *ca;         /* PEM; NULL: system roots */
+    const char *root;                                  /* "." unless said */
+    const char *since;                                 /* NULL: none */
+    const char *ca;                                    /* PEM; NULL: system roots */
     const char *known_hosts[MANIFEST_KNOWN_HOSTS_MAX]; /* "type base64" */
     size_t known_host_count;
     const char *credential; /* env name; NULL: none */
@@ -101,13 +101,13 @@ struct manifest {
     cJSON *tree;
 };
 
-/* E_TYPE, E_JSON, E_MEMBER, E_CRITICAL, E_SOURCE_URL, E_ENV_NAME (a name that is refused unless env.allow lists it).
- * The text begins with the member's path. On failure nothing is owned. */
+/* E_TYPE, E_JSON, E_MEMBER, E_CRITICAL, E_SOURCE_URL, E_ENV_NAME (a name that is refused unless env.allow lists
+ * it). The text begins with the member's path. On failure nothing is owned. */
 int manifest_decode(const struct verified *v, struct manifest *out, struct error *err) KLY_MUST_USE;
 /* Appends the payload's JSON, all defaults written out; refuses what manifest_decode would. */
 int manifest_encode(const struct manifest *m, struct buf *out, struct error *err) KLY_MUST_USE;
-/* Unverified authoring use: `klystrr manifest check`, an owner's tool that wrote these bytes just now, a plane that looks
- * at an upload before it stores it. Nothing on a host may call it. */
+/* Unverified authoring use: `klystrr manifest check`, an owner's tool that wrote these bytes just now, a plane
+ * that looks at an upload before it stores it. Nothing on a host may call it. */
 int manifest_check(struct bytes payload, struct manifest *out, struct error *err) KLY_MUST_USE;
 void manifest_free(struct manifest *m);
 #define AUTO_MANIFEST __attribute__((cleanup(manifest_free)))

@@ -7,8 +7,8 @@
 
 bool manifest_is_known_host(const char *s)
 {
-    static const char *const kinds[] = {"ssh-ed25519 ", "ecdsa-sha2-nistp256 ", "ecdsa-sha2-nistp384 ", "ecdsa-sha2-nistp521 ",
-                                        "ssh-rsa "};
+    static const char *const kinds[] = {"ssh-ed25519 ", "ecdsa-sha2-nistp256 ", "ecdsa-sha2-nistp384 ",
+                                        "ecdsa-sha2-nistp521 ", "ssh-rsa "};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         size_t n = strlen(kinds[i]);
         if (strncmp(s, kinds[i], n) != 0)
@@ -33,7 +33,8 @@ bool manifest_is_pem(const char *s)
 bool manifest_is_integrity(const char *s)
 {
     uint8_t digest[64];
-    return strncmp(s, "sha512-", 7) == 0 && strlen(s + 7) == 88 && base64_decode_exact(s + 7, 88, digest, sizeof digest) == 0;
+    return strncmp(s, "sha512-", 7) == 0 && strlen(s + 7) == 88 &&
+           base64_decode_exact(s + 7, 88, digest, sizeof digest) == 0;
 }
 
 bool manifest_is_argument(const char *s)
@@ -75,7 +76,8 @@ static int listed(const struct env_names *used, const struct manifest *m, const 
         if (!env_names_have(&m->env, used->at[i]))
             return fail(err, "E_MEMBER", "%s[%zu]: %s is not among env.names", where, i, used->at[i]);
         if (is_credential(m, used->at[i]))
-            return fail(err, "E_MEMBER", "%s[%zu]: %s is source.credential, which only the fetch may see", where, i, used->at[i]);
+            return fail(err, "E_MEMBER", "%s[%zu]: %s is source.credential, which only the fetch may see",
+                        where, i, used->at[i]);
     }
     return 0;
 }
@@ -84,10 +86,12 @@ static int env_rules(const struct manifest *m, struct error *err)
 {
     char where[48];
     for (size_t i = 0; i < m->env.count; i++)
-        if (name_is_dangerous_env(m->env.at[i]) && !env_names_have(&m->allow, m->env.at[i]) && !is_credential(m, m->env.at[i]))
+        if (name_is_dangerous_env(m->env.at[i]) && !env_names_have(&m->allow, m->env.at[i]) &&
+            !is_credential(m, m->env.at[i]))
             return fail(err, "E_ENV_NAME",
-                        "env.names[%zu]: %s changes how loaders or tools behave: rename it, or list it in env.allow too", i,
-                        m->env.at[i]);
+                        "env.names[%zu]: %s changes how loaders or tools behave: rename it, or list it in "
+                        "env.allow too",
+                        i, m->env.at[i]);
     if (m->source.credential != NULL && !env_names_have(&m->env, m->source.credential))
         return fail(err, "E_MEMBER", "source.credential: %s is not among env.names", m->source.credential);
     if (listed(&m->public_names, m, "env.public", err) < 0)

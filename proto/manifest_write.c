@@ -138,8 +138,8 @@ int manifest_encode(const struct manifest *m, struct buf *out, struct error *err
 {
     AUTO_MANIFEST struct manifest again = {0};
     struct json_writer w = json_writer(out, err);
-    if (m->server_count > MANIFEST_SERVERS_MAX || m->app_count > MANIFEST_APPS_MAX || m->shared_count > MANIFEST_PATHS_MAX ||
-        m->writable_count > MANIFEST_PATHS_MAX)
+    if (m->server_count > MANIFEST_SERVERS_MAX || m->app_count > MANIFEST_APPS_MAX ||
+        m->shared_count > MANIFEST_PATHS_MAX || m->writable_count > MANIFEST_PATHS_MAX)
         return fail(err, "E_MEMBER", "manifest: a list is longer than the struct that holds it");
     put_manifest(&w, m);
     if (json_done(&w) < 0)

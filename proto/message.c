@@ -6,9 +6,10 @@
 #include "proto/envelope_at.h"
 
 static const char *const type_names[] = {
-    [MESSAGE_UNKNOWN] = "unknown", [MESSAGE_HELLO] = "hello", [MESSAGE_WELCOME] = "welcome",   [MESSAGE_OPEN] = "open",
-    [MESSAGE_ACK] = "ack",         [MESSAGE_WANT] = "want",   [MESSAGE_DOCUMENT] = "document", [MESSAGE_CERT] = "cert",
-    [MESSAGE_GOAWAY] = "goaway",   [MESSAGE_ERROR] = "error",
+    [MESSAGE_UNKNOWN] = "unknown",   [MESSAGE_HELLO] = "hello", [MESSAGE_WELCOME] = "welcome",
+    [MESSAGE_OPEN] = "open",         [MESSAGE_ACK] = "ack",     [MESSAGE_WANT] = "want",
+    [MESSAGE_DOCUMENT] = "document", [MESSAGE_CERT] = "cert",   [MESSAGE_GOAWAY] = "goaway",
+    [MESSAGE_ERROR] = "error",
 };
 static const char *const want_names[] = {"challenge", "trust", "manifest", "env", NULL};
 
@@ -53,7 +54,10 @@ static bool is_code(const char *s)
 
 static int stream_name(const struct json_at *at, char *out, struct error *err)
 {
-    return json_named_copy(at, "name", JSON_REQUIRED, name_is_stream, "a stream's name", out, STREAM_NAME_SIZE, err) < 0 ? -1 : 0;
+    return json_named_copy(at, "name", JSON_REQUIRED, name_is_stream, "a stream's name", out, STREAM_NAME_SIZE,
+                           err) < 0
+               ? -1
+               : 0;
 }
 
 static int offset(const struct json_at *at, const char *name, uint64_t *out, struct error *err)
@@ -63,7 +67,8 @@ static int offset(const struct json_at *at, const char *name, uint64_t *out, str
 
 /* ---- hello ---- */
 
-static int decode_held(const struct json_at *project, const char *name, struct hello_held *out, struct error *err)
+static int decode_held(const struct json_at *project, const char *name, struct hello_held *out,
+                       struct error *err)
 {
     struct json_at at;
     int rc = json_object(project, name, JSON_OPTIONAL, &at, err);
@@ -79,7 +84,8 @@ static int decode_hello_project(const struct json_at *item, struct message_hello
     struct hello_project *p = &h->projects[h->project_count];
     struct json_at at;
     if (json_object(item, NULL, JSON_REQUIRED, &at, err) < 0 ||
-        json_named_copy(&at, "project", JSON_REQUIRED, name_is_project, "a project's name", p->project, sizeof p->project, err) < 0 ||
+        json_named_copy(&at, "project", JSON_REQUIRED, name_is_project, "a project's name", p->project,
+                        sizeof p->project, err) < 0 ||
         decode_held(&at, "manifest", &p->manifest, err) < 0 || decode_held(&at, "env", &p->env, err) < 0 ||
         json_number(&at, "sequence", JSON_REQUIRED, 0, JSON_INTEGER_MAX, &p->sequence, err) < 0)
         return -1;
@@ -115,8 +121,8 @@ static int decode_features(const struct json_at *top, struct message_hello *h, s
     if (rc <= 0 || n == 0)
         return rc < 0 ? -1 : 0;
     for (bool more = json_first(&list, &item); more; more = json_next(&item), h->feature_count++)
-        if (json_named_copy(&item, NULL, JSON_REQUIRED, is_feature, "a feature's name", h->features[h->feature_count],
-                            HELLO_FEATURE_SIZE, err) < 0)
+        if (json_named_copy(&item, NULL, JSON_REQUIRED, is_feature, "a feature's name",
+                            h->features[h->feature_count], HELLO_FEATURE_SIZE, err) < 0)
             return -1;
     return 0;
 }
@@ -143,8 +149,10 @@ static int decode_hello(const struct json_at *top, struct message *m, struct err
 {
     struct message_hello *h = &m->as.hello;
     int64_t level = 0;
-    if (json_named_copy(top, "server", JSON_REQUIRED, name_is_server, "a server's id", h->server, sizeof h->server, err) < 0 ||
-        json_named_copy(top, "version", JSON_REQUIRED, is_version_text, "a version", h->version, sizeof h->version, err) < 0 ||
+    if (json_named_copy(top, "server", JSON_REQUIRED, name_is_server, "a server's id", h->server,
+                        sizeof h->server, err) < 0 ||
+        json_named_copy(top, "version", JSON_REQUIRED, is_version_text, "a version", h->version,
+                        sizeof h->version, err) < 0 ||
         json_integer(top, "box_level", JSON_REQUIRED, 1, 3, &level, err) < 0 ||
         json_base64(top, "challenge", JSON_REQUIRED, h->challenge, sizeof h->challenge, err) < 0 ||
         json_time(top, "wall", JSON_REQUIRED, &h->wall, err) < 0 ||
@@ -163,8 +171,10 @@ static int decode_welcome(const struct json_at *top, struct message *m, struct e
     struct json_at list, item, at;
     size_t n;
     int64_t heartbeat = 0;
-    if (json_named_copy(top, "plane", JSON_REQUIRED, is_hex32, "32 lower-case hex digits", w->plane, sizeof w->plane, err) < 0 ||
-        json_named_copy(top, "epoch", JSON_REQUIRED, is_hex32, "32 lower-case hex digits", w->epoch, sizeof w->epoch, err) < 0 ||
+    if (json_named_copy(top, "plane", JSON_REQUIRED, is_hex32, "32 lower-case hex digits", w->plane,
+                        sizeof w->plane, err) < 0 ||
+        json_named_copy(top, "epoch", JSON_REQUIRED, is_hex32, "32 lower-case hex digits", w->epoch,
+                        sizeof w->epoch, err) < 0 ||
         json_integer(top, "heartbeat", JSON_REQUIRED, 1, MESSAGE_HEARTBEAT_MAX, &heartbeat, err) < 0 ||
         json_array(top, "streams", JSON_REQUIRED, 0, HELLO_STREAMS_MAX, &list, &n, err) < 0)
         return -1;
@@ -257,7 +267,8 @@ static int decode_error(const struct json_at *top, struct message *m, struct err
 {
     struct message_error *e = &m->as.error;
     const char *text = "", *about = "";
-    if (json_named_copy(top, "code", JSON_REQUIRED, is_code, "a code like E_REPLAY", e->code, sizeof e->code, err) < 0 ||
+    if (json_named_copy(top, "code", JSON_REQUIRED, is_code, "a code like E_REPLAY", e->code, sizeof e->code,
+                        err) < 0 ||
         json_text(top, "text", JSON_REQUIRED, 4096, &text, err) < 0 ||
         json_text(top, "about", JSON_OPTIONAL, 4096, &about, err) < 0)
         return -1;
@@ -279,9 +290,11 @@ static void keep_type_name(const char *text, char *out)
 static int decode_body(const struct json_at *top, struct message *m, struct error *err)
 {
     static int (*const decoders[])(const struct json_at *, struct message *, struct error *) = {
-        [MESSAGE_HELLO] = decode_hello, [MESSAGE_WELCOME] = decode_welcome, [MESSAGE_OPEN] = decode_open,
-        [MESSAGE_ACK] = decode_ack,     [MESSAGE_WANT] = decode_want,       [MESSAGE_DOCUMENT] = decode_document,
-        [MESSAGE_CERT] = decode_cert,   [MESSAGE_GOAWAY] = decode_goaway,   [MESSAGE_ERROR] = decode_error,
+        [MESSAGE_HELLO] = decode_hello, [MESSAGE_WELCOME] = decode_welcome,
+        [MESSAGE_OPEN] = decode_open,   [MESSAGE_ACK] = decode_ack,
+        [MESSAGE_WANT] = decode_want,   [MESSAGE_DOCUMENT] = decode_document,
+        [MESSAGE_CERT] = decode_cert,   [MESSAGE_GOAWAY] = decode_goaway,
+        [MESSAGE_ERROR] = decode_error,
     };
     const char *type;
     if (json_text(top, "type", JSON_REQUIRED, MESSAGE_MAX, &type, err) < 0)

@@ -7,25 +7,32 @@
 #include "proto/envelope.h"
 #include "proto/order.h"
 
-#define MESSAGE_MAX              (512 * 1024)
-#define MESSAGE_SUBPROTOCOL      "klystrr.agent.v1"
-#define MESSAGE_PATH             "/agent/v1"
-#define HELLO_FEATURES_MAX       32
-#define HELLO_FEATURE_SIZE       33
-#define HELLO_PROJECTS_MAX       64
-#define HELLO_STREAMS_MAX        64
-#define STREAM_NAME_SIZE         32
-#define VERSION_TEXT_SIZE        33
-#define MESSAGE_PEM_MAX          (16 * 1024)
-#define MESSAGE_HANDLE_MAX       INT32_MAX
-#define MESSAGE_ABOUT_SIZE       129
-#define MESSAGE_HEARTBEAT_MAX    3600 /* s */
-#define MESSAGE_RETRY_AFTER_MAX  3600 /* s */
+#define MESSAGE_MAX             (512 * 1024)
+#define MESSAGE_SUBPROTOCOL     "klystrr.agent.v1"
+#define MESSAGE_PATH            "/agent/v1"
+#define HELLO_FEATURES_MAX      32
+#define HELLO_FEATURE_SIZE      33
+#define HELLO_PROJECTS_MAX      64
+#define HELLO_STREAMS_MAX       64
+#define STREAM_NAME_SIZE        32
+#define VERSION_TEXT_SIZE       33
+#define MESSAGE_PEM_MAX         (16 * 1024)
+#define MESSAGE_HANDLE_MAX      INT32_MAX
+#define MESSAGE_ABOUT_SIZE      129
+#define MESSAGE_HEARTBEAT_MAX   3600 /* s */
+#define MESSAGE_RETRY_AFTER_MAX 3600 /* s */
 
 enum message_type {
     MESSAGE_UNKNOWN, /* well-formed, of a type this version does not know: answer with error and go on */
-    MESSAGE_HELLO, MESSAGE_WELCOME, MESSAGE_OPEN, MESSAGE_ACK, MESSAGE_WANT, MESSAGE_DOCUMENT, MESSAGE_CERT,
-    MESSAGE_GOAWAY, MESSAGE_ERROR,
+    MESSAGE_HELLO,
+    MESSAGE_WELCOME,
+    MESSAGE_OPEN,
+    MESSAGE_ACK,
+    MESSAGE_WANT,
+    MESSAGE_DOCUMENT,
+    MESSAGE_CERT,
+    MESSAGE_GOAWAY,
+    MESSAGE_ERROR,
 };
 
 struct hello_held {
@@ -39,7 +46,7 @@ struct hello_project {
 };
 struct hello_stream {
     char name[STREAM_NAME_SIZE]; /* "events" or "log/dep_…" */
-    uint64_t base, end; /* base <= end <= 2^53-1 */
+    uint64_t base, end;          /* base <= end <= 2^53-1 */
     bool closed;
 };
 struct message_hello {
@@ -94,7 +101,8 @@ struct message_error {
     char about[MESSAGE_ABOUT_SIZE]; /* "" if not said */
 };
 
-/* About 14 KiB. Free after decoding; texts by pointer belong to the message (decoded) or the caller (encoded). */
+/* About 14 KiB. Free after decoding; texts by pointer belong to the message (decoded) or the caller (encoded).
+ */
 struct message {
     enum message_type type;
     char type_name[33]; /* as received, cut to 32 letters, unprintable ones as '?' */
@@ -112,8 +120,9 @@ struct message {
     cJSON *tree;
 };
 
-/* E_JSON, E_TOO_LARGE, E_MEMBER, for document also what envelope_decode says. A message of an unknown type is no error.
- * Direction is the caller's to judge. On failure nothing is owned, and type_name holds the type if it was readable. */
+/* E_JSON, E_TOO_LARGE, E_MEMBER, for document also what envelope_decode says. A message of an unknown type is
+ * no error. Direction is the caller's to judge. On failure nothing is owned, and type_name holds the type if it
+ * was readable. */
 int message_decode(struct bytes text, struct message *out, struct error *err) KLY_MUST_USE;
 /* Appends the JSON text. E_MEMBER for what message_decode would refuse, E_TOO_LARGE. */
 int message_encode(const struct message *m, struct buf *out, struct error *err) KLY_MUST_USE;

@@ -74,8 +74,10 @@ static void put_welcome(struct json_writer *w, const struct message_welcome *m)
 
 static void put_want(struct json_writer *w, const struct message_want *m)
 {
-    static const char *const what[] = {
-        [WANT_CHALLENGE] = "challenge", [WANT_TRUST] = "trust", [WANT_MANIFEST] = "manifest", [WANT_ENV] = "env"};
+    static const char *const what[] = {[WANT_CHALLENGE] = "challenge",
+                                       [WANT_TRUST] = "trust",
+                                       [WANT_MANIFEST] = "manifest",
+                                       [WANT_ENV] = "env"};
     json_put_text(w, "what", m->what >= WANT_CHALLENGE && m->what <= WANT_ENV ? what[m->what] : "");
     if (m->what == WANT_TRUST)
         json_put_number(w, "version", m->version);
@@ -133,8 +135,9 @@ static int ready(const struct message *m, struct error *err)
         return fail(err, "E_MEMBER", "a message needs a known type");
     if (m->type == MESSAGE_DOCUMENT)
         return envelope_ready(&m->as.document, err);
-    if ((m->type == MESSAGE_HELLO && (m->as.hello.feature_count > HELLO_FEATURES_MAX || m->as.hello.project_count > HELLO_PROJECTS_MAX ||
-                                      m->as.hello.stream_count > HELLO_STREAMS_MAX)) ||
+    if ((m->type == MESSAGE_HELLO &&
+         (m->as.hello.feature_count > HELLO_FEATURES_MAX || m->as.hello.project_count > HELLO_PROJECTS_MAX ||
+          m->as.hello.stream_count > HELLO_STREAMS_MAX)) ||
         (m->type == MESSAGE_WELCOME && m->as.welcome.stream_count > HELLO_STREAMS_MAX))
         return fail(err, "E_MEMBER", "a list is longer than the struct that holds it");
     return 0;

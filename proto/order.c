@@ -5,8 +5,9 @@
 #include "proto/document.h"
 
 static const char *const actions[] = {"deploy", "activate", "cancel", NULL};
-static const char *const members[] = {"server", "project", "sequence", "challenge", "issued", "deployment", "action",
-                                      "commit", "manifest", "env", "release", "target", NULL};
+static const char *const members[] = {"server",     "project", "sequence", "challenge", "issued",
+                                      "deployment", "action",  "commit",   "manifest",  "env",
+                                      "release",    "target",  NULL};
 
 const char *order_action_name(enum order_action action)
 {
@@ -35,11 +36,12 @@ static int decode_action(const struct json_at *top, struct order *o, struct erro
     o->action = (enum order_action)action;
     switch (o->action) {
     case ORDER_DEPLOY:
-        rc = json_named_copy(top, "commit", JSON_REQUIRED, name_is_commit, "a whole commit id (40 or 64 hex digits)",
-                             o->commit, sizeof o->commit, err);
+        rc = json_named_copy(top, "commit", JSON_REQUIRED, name_is_commit,
+                             "a whole commit id (40 or 64 hex digits)", o->commit, sizeof o->commit, err);
         return rc < 0 ? -1 : decode_digests(top, o, err);
     case ORDER_ACTIVATE:
-        rc = json_named_copy(top, "release", JSON_REQUIRED, is_release, "a release's name", o->release, sizeof o->release, err);
+        rc = json_named_copy(top, "release", JSON_REQUIRED, is_release, "a release's name", o->release,
+                             sizeof o->release, err);
         return rc < 0 ? -1 : decode_digests(top, o, err);
     case ORDER_CANCEL:
         rc = json_named_copy(top, "target", JSON_REQUIRED, name_is_deployment, "a deployment's id", o->target,
@@ -51,13 +53,15 @@ static int decode_action(const struct json_at *top, struct order *o, struct erro
 
 static int decode(const struct json_at *top, struct order *o, struct error *err)
 {
-    if (json_named_copy(top, "server", JSON_REQUIRED, name_is_server, "a server's id", o->server, sizeof o->server, err) < 0 ||
-        json_named_copy(top, "project", JSON_REQUIRED, name_is_project, "a project's name", o->project, sizeof o->project, err) < 0 ||
+    if (json_named_copy(top, "server", JSON_REQUIRED, name_is_server, "a server's id", o->server,
+                        sizeof o->server, err) < 0 ||
+        json_named_copy(top, "project", JSON_REQUIRED, name_is_project, "a project's name", o->project,
+                        sizeof o->project, err) < 0 ||
         json_number(top, "sequence", JSON_REQUIRED, 1, JSON_INTEGER_MAX, &o->sequence, err) < 0 ||
         json_base64(top, "challenge", JSON_REQUIRED, o->challenge, sizeof o->challenge, err) < 0 ||
         document_times(top, &o->issued, NULL, err) < 0 ||
-        json_named_copy(top, "deployment", JSON_REQUIRED, name_is_deployment, "a deployment's id", o->deployment,
-                        sizeof o->deployment, err) < 0)
+        json_named_copy(top, "deployment", JSON_REQUIRED, name_is_deployment, "a deployment's id",
+                        o->deployment, sizeof o->deployment, err) < 0)
         return -1;
     return decode_action(top, o, err);
 }

@@ -7,8 +7,8 @@
 #include "base/names.h"
 #include "proto/verified.h"
 
-#define ID_TEXT_SIZE      21 /* "srv_" or "dep_", 16 hex, NUL */
-#define CHALLENGE_SIZE    32
+#define ID_TEXT_SIZE   21 /* "srv_" or "dep_", 16 hex, NUL */
+#define CHALLENGE_SIZE 32
 
 enum order_action { ORDER_DEPLOY, ORDER_ACTIVATE, ORDER_CANCEL };
 
@@ -28,11 +28,13 @@ struct order {
     uint8_t env[32];
 };
 
-/* E_TYPE (not an order, or `type` says otherwise), E_JSON, E_MEMBER, E_CRITICAL. Members an action has no use for are not read. */
+/* E_TYPE (not an order, or `type` says otherwise), E_JSON, E_MEMBER, E_CRITICAL. Members an action has no use
+ * for are not read. */
 int order_decode(const struct verified *v, struct order *out, struct error *err) KLY_MUST_USE;
 /* Appends the payload's JSON; refuses (E_MEMBER) what order_decode would. */
 int order_encode(const struct order *o, struct buf *out, struct error *err) KLY_MUST_USE;
-/* Unverified authoring use: would these bytes decode? For whoever wrote them just now, never for what came from outside. */
+/* Unverified authoring use: would these bytes decode? For whoever wrote them just now, never for what came from
+ * outside. */
 int order_check(struct bytes payload, struct order *out, struct error *err) KLY_MUST_USE;
 
 const char *order_action_name(enum order_action action); /* "deploy" */

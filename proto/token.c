@@ -50,7 +50,8 @@ static int split(const struct buf *b, struct token *t, struct error *err)
     if (b->size < FIXED_SIZE + URL_PLANE_MIN || b->size > FIXED_SIZE + URL_PLANE_MAX)
         return bad(err);
     if (b->data[0] != VERSION)
-        return fail(err, "E_TOKEN", "the token is of version %u, which this version of Klystrr does not know", b->data[0]);
+        return fail(err, "E_TOKEN", "the token is of version %u, which this version of Klystrr does not know",
+                    b->data[0]);
     uint8_t server[SERVER_SIZE];
     const uint8_t *at = take(b->data + 1, t->secret, sizeof t->secret);
     at = take(at, server, sizeof server);
@@ -70,7 +71,8 @@ int token_decode(const char *text, struct token *out, struct error *err)
     size_t n = strnlen(text, TOKEN_TEXT_SIZE);
     memset(out, 0, sizeof *out);
     if (n >= TOKEN_TEXT_SIZE || n < PREFIX_SIZE || memcmp(text, prefix, PREFIX_SIZE) != 0)
-        return fail(err, "E_TOKEN", "a token begins with %s and has at most %d letters", prefix, TOKEN_TEXT_SIZE - 1);
+        return fail(err, "E_TOKEN", "a token begins with %s and has at most %d letters", prefix,
+                    TOKEN_TEXT_SIZE - 1);
     /* One text per token: the URL-safe alphabet without padding, and nothing else. */
     if (strpbrk(text, "+/=") != NULL || base64_decode(text + PREFIX_SIZE, n - PREFIX_SIZE, &b, NULL) < 0)
         return bad(err);

@@ -7,7 +7,8 @@
 #include "proto/document.h"
 
 static const char *const members[] = {"version", "issued", "expires", "plane", "keys", "roles", "hosts", NULL};
-static const char *const role_names[] = {[ROLE_ROOT] = "root", [ROLE_MANIFEST] = "manifest", [ROLE_ORDER] = "order"};
+static const char *const role_names[] = {
+    [ROLE_ROOT] = "root", [ROLE_MANIFEST] = "manifest", [ROLE_ORDER] = "order"};
 
 static bool is_plane_id(const char *s)
 {
@@ -22,8 +23,9 @@ static int decode_urls(const struct json_at *plane, struct trust_doc *t, struct 
     if (json_array(plane, "urls", JSON_REQUIRED, 1, TRUST_URLS_MAX, &list, &count, err) < 0)
         return -1;
     for (bool more = json_first(&list, &item); more; more = json_next(&item), t->url_count++)
-        if (json_named_copy(&item, NULL, JSON_REQUIRED, url_is_plane, "an address like https://plane.example.org:7443",
-                            t->urls[t->url_count], sizeof t->urls[0], err) < 0)
+        if (json_named_copy(&item, NULL, JSON_REQUIRED, url_is_plane,
+                            "an address like https://plane.example.org:7443", t->urls[t->url_count],
+                            sizeof t->urls[0], err) < 0)
             return -1;
     return 0;
 }
@@ -33,11 +35,13 @@ static int decode_plane(const struct json_at *top, struct trust_doc *t, struct e
     struct json_at plane;
     const char *mode;
     if (json_object(top, "plane", JSON_REQUIRED, &plane, err) < 0 ||
-        json_named_copy(&plane, "id", JSON_REQUIRED, is_plane_id, "32 lower-case hex digits", t->plane, sizeof t->plane, err) < 0 ||
+        json_named_copy(&plane, "id", JSON_REQUIRED, is_plane_id, "32 lower-case hex digits", t->plane,
+                        sizeof t->plane, err) < 0 ||
         decode_urls(&plane, t, err) < 0 || json_text(&plane, "mode", JSON_REQUIRED, 64, &mode, err) < 0)
         return -1;
     if (strcmp(mode, "direct") != 0)
-        return json_fail(&plane, "mode", err, "E_UNSUPPORTED", "only \"direct\" is known to this version of Klystrr");
+        return json_fail(&plane, "mode", err, "E_UNSUPPORTED",
+                         "only \"direct\" is known to this version of Klystrr");
     return json_hex(&plane, "ca", JSON_REQUIRED, t->ca, sizeof t->ca, err) < 0 ? -1 : 0;
 }
 
@@ -65,8 +69,8 @@ static int decode_keys(const struct json_at *top, struct key_list *keys, struct 
 }
 
 /* One key and threshold 1 a role; anything else belongs to a later version and must not be half understood. */
-static int decode_role(const struct json_at *roles, enum role role, const struct key_list *keys, struct trust_key *out,
-                       struct error *err)
+static int decode_role(const struct json_at *roles, enum role role, const struct key_list *keys,
+                       struct trust_key *out, struct error *err)
 {
     struct json_at at, list, item;
     size_t count;
@@ -79,7 +83,8 @@ static int decode_role(const struct json_at *roles, enum role role, const struct
         return json_fail(&at, "threshold", err, "E_MEMBER", "asks for more keys than the role has");
     if (count > 1)
         return json_fail(&at, "keyids", err, "E_UNSUPPORTED", "this version of Klystrr knows one key a role");
-    if (!json_first(&list, &item) || json_hex(&item, NULL, JSON_REQUIRED, out->keyid, sizeof out->keyid, err) < 0)
+    if (!json_first(&list, &item) ||
+        json_hex(&item, NULL, JSON_REQUIRED, out->keyid, sizeof out->keyid, err) < 0)
         return -1;
     for (size_t i = 0; i < keys->count; i++) {
         if (memcmp(keys->at[i].keyid, out->keyid, sizeof out->keyid) == 0) {
@@ -106,8 +111,8 @@ static int decode_roles(const struct json_at *top, struct trust_doc *t, struct e
             return -1;
         for (enum role before = ROLE_ROOT; before < r; before++)
             if (same_key(&t->roles[before], &t->roles[r]))
-                return json_fail(&roles, role_names[r], err, "E_TRUST_ROLES", "has the key of %s: the three must differ",
-                                 role_names[before]);
+                return json_fail(&roles, role_names[r], err, "E_TRUST_ROLES",
+                                 "has the key of %s: the three must differ", role_names[before]);
     }
     return 0;
 }
@@ -117,7 +122,8 @@ static int decode_host(const struct json_at *item, struct trust_doc *t, struct e
     struct trust_host *host = &t->hosts[t->host_count];
     struct json_at at;
     if (json_object(item, NULL, JSON_REQUIRED, &at, err) < 0 ||
-        json_named_copy(&at, "server", JSON_REQUIRED, name_is_server, "a server's id", host->server, sizeof host->server, err) < 0 ||
+        json_named_copy(&at, "server", JSON_REQUIRED, name_is_server, "a server's id", host->server,
+                        sizeof host->server, err) < 0 ||
         json_point(&at, "seal", JSON_REQUIRED, host->seal, err) < 0)
         return -1;
     for (size_t i = 0; i < t->host_count; i++)

@@ -19,7 +19,8 @@ static bool is_ipv6(const char *s, size_t n)
     return n >= 2 && n <= 45 && strspn(s, "0123456789abcdef:.") >= n && memchr(s, ':', n) != NULL;
 }
 
-/* "[addr]" or a name or IPv4 address, up to one of the letters in `stops` or the end. Returns what follows, or NULL. */
+/* "[addr]" or a name or IPv4 address, up to one of the letters in `stops` or the end. Returns what follows, or
+ * NULL. */
 static const char *take_host(const char *s, const char *stops, char *host, bool *ipv6)
 {
     *ipv6 = *s == '[';
@@ -55,7 +56,9 @@ int url_plane(const char *text, struct plane_url *out, struct error *err)
     if (rest != NULL)
         rest = *rest == ':' ? take_port(rest + 1, &out->port) : NULL;
     if (rest == NULL || *rest != 0)
-        return fail(err, "E_URL", "a plane's address must look like https://plane.example.org:7443, with nothing behind the port");
+        return fail(
+            err, "E_URL",
+            "a plane's address must look like https://plane.example.org:7443, with nothing behind the port");
     return 0;
 }
 
@@ -93,7 +96,8 @@ static bool is_path(const char *s)
     }
 }
 
-/* "user@" before the first '/' or ':' of the rest. Returns what follows; unchanged if there is none, NULL if it is bad. */
+/* "user@" before the first '/' or ':' of the rest. Returns what follows; unchanged if there is none, NULL if it
+ * is bad. */
 static const char *take_user(const char *s, char *user)
 {
     size_t n = strcspn(s, "@/");
@@ -147,11 +151,14 @@ int url_source(const char *text, struct source_url *out, struct error *err)
     if (strlen(text) > URL_SOURCE_MAX)
         return fail(err, "E_SOURCE_URL", "a repository's URL has at most %d bytes", URL_SOURCE_MAX);
     if (!clean(text))
-        return fail(err, "E_SOURCE_URL", "a repository's URL may not hold spaces, control bytes, quotes, '?', '#' or other special characters");
+        return fail(err, "E_SOURCE_URL",
+                    "a repository's URL may not hold spaces, control bytes, quotes, '?', '#' or other special "
+                    "characters");
     const char *path = take_source(text, out);
     if (path == NULL)
-        return fail(err, "E_SOURCE_URL", "a repository's URL must be https://host/path (without user or password), "
-                                         "ssh://user@host/path or user@host:path");
+        return fail(err, "E_SOURCE_URL",
+                    "a repository's URL must be https://host/path (without user or password), "
+                    "ssh://user@host/path or user@host:path");
     out->path = path;
     return 0;
 }

@@ -12,8 +12,8 @@
 #define URL_PLANE_MAX  255
 #define URL_SOURCE_MAX 1024
 
-/* Where a plane is: https://host:port, no user, path, query or fragment. host is a name, an IPv4 address or an IPv6
- * address in brackets (held here without them). */
+/* Where a plane is: https://host:port, no user, path, query or fragment. host is a name, an IPv4 address or an
+ * IPv6 address in brackets (held here without them). */
 struct plane_url {
     char host[URL_HOST_MAX + 1];
     uint16_t port;
@@ -23,9 +23,9 @@ int url_plane(const char *text, struct plane_url *out, struct error *err) KLY_MU
 bool url_is_plane(const char *text);
 
 enum source_kind { SOURCE_HTTPS, SOURCE_SSH };
-/* Where a repository is: https://host[:port]/path without user info, ssh://[user@]host[:port]/path, or user@host:path.
- * No control bytes, spaces, quotes, backslashes, query or fragment; nothing begins with '-' where a tool could take it
- * for an option; no "." or ".." parts. */
+/* Where a repository is: https://host[:port]/path without user info, ssh://[user@]host[:port]/path, or
+ * user@host:path. No control bytes, spaces, quotes, backslashes, query or fragment; nothing begins with '-'
+ * where a tool could take it for an option; no "." or ".." parts. */
 struct source_url {
     enum source_kind kind;
     char host[URL_HOST_MAX + 1];

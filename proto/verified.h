@@ -1,8 +1,8 @@
-/* What has been verified, as a type: the decoders of documents take nothing else, so a byte that no pinned key has
- * signed cannot reach them.
+/* What has been verified, as a type: the decoders of documents take nothing else, so a byte that no pinned key
+ * has signed cannot reach them.
  *
- * ONLY trust/verify.c makes a `struct verified` (and tests do); a check of the sources keeps it so. It stands here and
- * not in trust/ because the arrow points from trust/ down to proto/. */
+ * ONLY trust/verify.c makes a `struct verified` (and tests do); a check of the sources keeps it so. It stands
+ * here and not in trust/ because the arrow points from trust/ down to proto/. */
 #ifndef KLY_PROTO_VERIFIED_H
 #define KLY_PROTO_VERIFIED_H
 

@@ -14,7 +14,8 @@ static void message_round(struct bytes text)
     struct error err;
     if (message_decode(text, &m, &err) < 0 || m.type == MESSAGE_UNKNOWN)
         return;
-    if (message_encode(&m, &out, &err) < 0 || message_decode(buf_view(&out), &again, &err) < 0 || again.type != m.type)
+    if (message_encode(&m, &out, &err) < 0 || message_decode(buf_view(&out), &again, &err) < 0 ||
+        again.type != m.type)
         abort();
 }
 
@@ -23,7 +24,8 @@ static void event_round(struct bytes line)
     AUTO_EVENT struct event e = {0};
     AUTO_BUF struct buf out = BUF(2 * EVENT_MAX);
     struct error err;
-    if (event_decode(line, &e, &err) == 0 && event_encode(&e, &out, &err) < 0 && strcmp(err.code, "E_TOO_LARGE") != 0)
+    if (event_decode(line, &e, &err) == 0 && event_encode(&e, &out, &err) < 0 &&
+        strcmp(err.code, "E_TOO_LARGE") != 0)
         abort();
 }
 
@@ -33,10 +35,12 @@ static void enrol_round(struct bytes text)
     AUTO_ENROL_RESPONSE struct enrol_response r = {0};
     AUTO_BUF struct buf out = BUF(2 * ENROL_RESPONSE_MAX);
     struct error err;
-    if (enrol_request_decode(text, &q, &err) == 0 && enrol_request_encode(&q, &out, &err) < 0 && strcmp(err.code, "E_TOO_LARGE") != 0)
+    if (enrol_request_decode(text, &q, &err) == 0 && enrol_request_encode(&q, &out, &err) < 0 &&
+        strcmp(err.code, "E_TOO_LARGE") != 0)
         abort();
     buf_free(&out);
-    if (enrol_response_decode(text, &r, &err) == 0 && enrol_response_encode(&r, &out, &err) < 0 && strcmp(err.code, "E_TOO_LARGE") != 0)
+    if (enrol_response_decode(text, &r, &err) == 0 && enrol_response_encode(&r, &out, &err) < 0 &&
+        strcmp(err.code, "E_TOO_LARGE") != 0)
         abort();
 }
 

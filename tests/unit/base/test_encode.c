@@ -2,8 +2,13 @@
 #include "base_test.h"
 
 /* RFC 4648, section 10. */
-static const char *const rfc[][2] = {{"", ""},           {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-                                     {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+static const char *const rfc[][2] = {{"", ""},
+                                     {"f", "Zg=="},
+                                     {"fo", "Zm8="},
+                                     {"foo", "Zm9v"},
+                                     {"foob", "Zm9vYg=="},
+                                     {"fooba", "Zm9vYmE="},
+                                     {"foobar", "Zm9vYmFy"}};
 
 static int decode(const char *text, struct buf *out)
 {
@@ -64,7 +69,8 @@ static void every_text_that_decodes_is_the_only_one(void **state)
     static const char letters[] = "ABCDwxyz0189+/-_= \n";
     size_t count = sizeof letters - 1;
     for (size_t i = 0; i < count * count * count * count; i++) {
-        char text[5] = {letters[i % count], letters[i / count % count], letters[i / count / count % count], letters[i / count / count / count], 0};
+        char text[5] = {letters[i % count], letters[i / count % count], letters[i / count / count % count],
+                        letters[i / count / count / count], 0};
         char standard[16], url[16];
         AUTO_BUF struct buf out = BUF(16);
         if (decode(text, &out) < 0)
@@ -81,7 +87,8 @@ static void every_text_that_decodes_is_the_only_one(void **state)
 static void refuses_what_is_not_canonical(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"A", "Zg=", "Zg===", "Zh==", "Zm9=", "Zg==\n", " Zg==", "Zm9vZ", "+-AA", "++8", "Z=g=", "=", "==", "====", "Zg==Zg==", "Zm\x80v"};
+    static const char *const bad[] = {"A",    "Zg=", "Zg===", "Zh==", "Zm9=", "Zg==\n", " Zg==",    "Zm9vZ",
+                                      "+-AA", "++8", "Z=g=",  "=",    "==",   "====",   "Zg==Zg==", "Zm\x80v"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         AUTO_BUF struct buf out = BUF(32);
         assert_int_equal(buf_add_text(&out, "kept", NULL), 0);

@@ -76,8 +76,8 @@ static inline size_t survives_every_flipped_bit(try_decoder decode, const char *
 }
 
 /* With `from` replaced by `to` the sample is refused with this code, and the error's text holds `where`. */
-static inline void refuses(try_decoder decode, const char *sample, const char *from, const char *to, const char *code,
-                           const char *where)
+static inline void refuses(try_decoder decode, const char *sample, const char *from, const char *to,
+                           const char *code, const char *where)
 {
     struct error err;
     char *text = swapped(sample, from, to);

@@ -4,7 +4,8 @@
 static void the_header_is_as_wire_md_draws_it(void **state)
 {
     (void)state;
-    const struct data_frame frame = {.handle = 0x01020304, .offset = UINT64_C(0x0005060708090a0b), .final = true};
+    const struct data_frame frame = {
+        .handle = 0x01020304, .offset = UINT64_C(0x0005060708090a0b), .final = true};
     const uint8_t expected[] = {1, 1, 0, 0, 1, 2, 3, 4, 0, 5, 6, 7, 8, 9, 10, 11};
     uint8_t head[DATA_HEADER_SIZE];
     data_encode_header(&frame, head);
@@ -25,7 +26,10 @@ static void reads_what_it_writes(void **state)
     (void)state;
     static const uint64_t offsets[] = {0, 1, UINT32_MAX, DATA_OFFSET_MAX - 4};
     for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
-        struct data_frame frame = {.handle = i == 0 ? 1 : MESSAGE_HANDLE_MAX, .offset = offsets[i], .final = i % 2 == 0}, again;
+        struct data_frame frame = {.handle = i == 0 ? 1 : MESSAGE_HANDLE_MAX,
+                                   .offset = offsets[i],
+                                   .final = i % 2 == 0},
+                          again;
         uint8_t message[DATA_HEADER_SIZE + 4];
         data_encode_header(&frame, message);
         memcpy(message + DATA_HEADER_SIZE, "gzip", 4);
@@ -56,7 +60,8 @@ static void refuses_wrong_headers_and_sizes(void **state)
     static const struct {
         int at;
         uint8_t value;
-    } bad[] = {{0, 0}, {0, 2}, {1, 2}, {1, 0x81}, {2, 1}, {3, 1}, {4, 0x80}, {7, 0}, {8, 0x80}, {8, 1}, {9, 0x20}};
+    } bad[] = {{0, 0},    {0, 2}, {1, 2},    {1, 0x81}, {2, 1},   {3, 1},
+               {4, 0x80}, {7, 0}, {8, 0x80}, {8, 1},    {9, 0x20}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         data_encode_header(&frame, message);
         message[bad[i].at] = bad[i].value;

@@ -1,10 +1,15 @@
 #include "proto/enrol.h"
 #include "proto_test.h"
 
-static const char request[] = "{\"token\":\"" DIGEST "\",\"server\":\"" SERVER "\",\"csr\":\"-----BEGIN CERTIFICATE REQUEST-----\\n\",\"seal\":\"" POINT("A") "\","
-                              "\"hostname\":\"vps.example.org\",\"version\":\"0.1.0\"}";
-static const char response[] = "{\"server\":\"" SERVER "\",\"certificate\":\"-----BEGIN CERTIFICATE-----\\n\",\"plane\":\"000102030405060708090a0b0c0d0e0f\","
-                               "\"trust\":{\"payloadType\":\"application/vnd.klystrr.trust.v1+json\",\"payload\":\"e30=\",\"signatures\":[{\"sig\":\"" BYTES_64 "\"}]}}";
+static const char request[] = "{\"token\":\"" DIGEST "\",\"server\":\"" SERVER
+                              "\",\"csr\":\"-----BEGIN CERTIFICATE REQUEST-----\\n\",\"seal\":\"" POINT(
+                                  "A") "\","
+                                       "\"hostname\":\"vps.example.org\",\"version\":\"0.1.0\"}";
+static const char response[] =
+    "{\"server\":\"" SERVER
+    "\",\"certificate\":\"-----BEGIN CERTIFICATE-----\\n\",\"plane\":\"000102030405060708090a0b0c0d0e0f\","
+    "\"trust\":{\"payloadType\":\"application/"
+    "vnd.klystrr.trust.v1+json\",\"payload\":\"e30=\",\"signatures\":[{\"sig\":\"" BYTES_64 "\"}]}}";
 
 static int try_request(struct bytes text, struct error *err)
 {

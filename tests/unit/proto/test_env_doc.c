@@ -4,7 +4,8 @@
 
 #define CT "AAECAwQFBgcICQoLDA0ODxA=" /* 17 bytes */
 
-static const char sample[] = "{\"type\":\"env\",\"server\":\"" SERVER "\",\"project\":\"shop\",\"version\":7,\"issued\":\"2026-11-22T00:41:54Z\","
+static const char sample[] = "{\"type\":\"env\",\"server\":\"" SERVER
+                             "\",\"project\":\"shop\",\"version\":7,\"issued\":\"2026-11-22T00:41:54Z\","
                              "\"sealed\":{\"enc\":\"" POINT("A") "\",\"ct\":\"" CT "\"}}";
 
 static int decode_as(enum document_type type, struct bytes text, struct env_doc *e, struct error *err)

@@ -2,7 +2,8 @@
 #include "proto_test.h"
 
 #define SECRET "hunter2-hunter2"
-static const char sample[] = "{\"values\":{\"DATABASE_URL\":\"" SECRET "\",\"LOG_LEVEL\":\"\",\"multi\":\"a\\nb\xC3\xA9\\u0001\"}}";
+static const char sample[] =
+    "{\"values\":{\"DATABASE_URL\":\"" SECRET "\",\"LOG_LEVEL\":\"\",\"multi\":\"a\\nb\xC3\xA9\\u0001\"}}";
 
 static int try_values(struct bytes text, struct error *err)
 {
@@ -68,7 +69,8 @@ static void bounds_names_values_and_count(void **state)
         char *items = repeated(n, "\"N%zu\":\"\""), all[4096];
         struct error err;
         snprintf(all, sizeof all, "{\"values\":{%s}}", items);
-        assert_int_equal(try_copy(try_values, (const uint8_t *)all, strlen(all), &err), n <= ENV_VALUES_MAX ? 0 : -1);
+        assert_int_equal(try_copy(try_values, (const uint8_t *)all, strlen(all), &err),
+                         n <= ENV_VALUES_MAX ? 0 : -1);
         free(items);
     }
     for (size_t n = ENV_VALUE_MAX - 1; n <= ENV_VALUE_MAX + 1; n++) {

@@ -2,11 +2,12 @@
 #include "proto/envelope.h"
 #include "proto_test.h"
 
-#define SIG "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw=="
+#define SIG   "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw=="
 #define KEYID "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
-static const char sample[] = "{\"payloadType\":\"application/vnd.klystrr.order.v1+json\",\"payload\":\"eyJhIjoiPz8/In0=\","
-                             "\"signatures\":[{\"keyid\":\"" KEYID "\",\"sig\":\"" SIG "\"}]}";
+static const char sample[] =
+    "{\"payloadType\":\"application/vnd.klystrr.order.v1+json\",\"payload\":\"eyJhIjoiPz8/In0=\","
+    "\"signatures\":[{\"keyid\":\"" KEYID "\",\"sig\":\"" SIG "\"}]}";
 
 static int try_envelope(struct bytes text, struct error *err)
 {
@@ -39,7 +40,8 @@ static void writes_what_it_reads(void **state)
 {
     (void)state;
     for (enum document_type t = DOCUMENT_TRUST; t <= DOCUMENT_ORDER; t++) {
-        struct envelope e = {.type = t, .payload = BUF(PAYLOAD_MAX), .signature_count = ENVELOPE_SIGNATURES_MAX};
+        struct envelope e = {
+            .type = t, .payload = BUF(PAYLOAD_MAX), .signature_count = ENVELOPE_SIGNATURES_MAX};
         AUTO_BUF struct buf out = BUF(ENVELOPE_MAX);
         AUTO_ENVELOPE struct envelope again;
         struct error err;
@@ -68,9 +70,19 @@ static void takes_both_alphabets_and_one_form_only(void **state)
     (void)state;
     accepts(try_envelope, sample, "eyJhIjoiPz8/In0=", "eyJhIjoiPz8_In0=");
     accepts(try_envelope, sample, "eyJhIjoiPz8/In0=", "");
-    static const char *const bad[] = {"eyJhIjoiPz8/In0",  "eyJhIjoiPz8_In0",      "eyJhIjoiPz8/In0 =",  "eyJhIjoiPz8/\\nIn0=", " eyJhIjoiPz8/In0=",
-                                      "eyJhIjoiPz8/In1=", "eyJhIjoiPz8/In0==",    "eyJhIjoiPz8/In0=\\n", "eyJhI=oiPz8/In0=",  "=",
-                                      "====",             "eyJhIjoiPz8/In0_eyJh", "eyJhIjoiPz8/In\\u00e90"};
+    static const char *const bad[] = {"eyJhIjoiPz8/In0",
+                                      "eyJhIjoiPz8_In0",
+                                      "eyJhIjoiPz8/In0 =",
+                                      "eyJhIjoiPz8/\\nIn0=",
+                                      " eyJhIjoiPz8/In0=",
+                                      "eyJhIjoiPz8/In1=",
+                                      "eyJhIjoiPz8/In0==",
+                                      "eyJhIjoiPz8/In0=\\n",
+                                      "eyJhI=oiPz8/In0=",
+                                      "=",
+                                      "====",
+                                      "eyJhIjoiPz8/In0_eyJh",
+                                      "eyJhIjoiPz8/In\\u00e90"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refuses(try_envelope, sample, "eyJhIjoiPz8/In0=", bad[i], "E_ENVELOPE", "payload");
     refuses(try_envelope, sample, "\"payload\":", "\"payload\":\"\",\"payload\":", "E_JSON", "twice");
@@ -81,11 +93,17 @@ static void takes_both_alphabets_and_one_form_only(void **state)
 static void knows_four_payload_types_exactly(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"application/vnd.klystrr.ORDER.v1+json", "application/vnd.klystrr.order.v2+json", "", "order",
-                                      "application/vnd.klystrr.order.v1+json ", "application/json"};
+    static const char *const bad[] = {"application/vnd.klystrr.ORDER.v1+json",
+                                      "application/vnd.klystrr.order.v2+json",
+                                      "",
+                                      "order",
+                                      "application/vnd.klystrr.order.v1+json ",
+                                      "application/json"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        refuses(try_envelope, sample, "application/vnd.klystrr.order.v1+json", bad[i], "E_TYPE", "payload type");
-    refuses(try_envelope, sample, "\"application/vnd.klystrr.order.v1+json\"", "7", "E_ENVELOPE", "payloadType");
+        refuses(try_envelope, sample, "application/vnd.klystrr.order.v1+json", bad[i], "E_TYPE",
+                "payload type");
+    refuses(try_envelope, sample, "\"application/vnd.klystrr.order.v1+json\"", "7", "E_ENVELOPE",
+            "payloadType");
     for (enum document_type t = DOCUMENT_TRUST; t <= DOCUMENT_ORDER; t++) {
         enum document_type back;
         assert_int_equal(document_type_of(document_payload_type(t), &back, NULL), 0);
@@ -115,7 +133,8 @@ static void a_garbled_signature_harms_no_other(void **state)
 static void a_wrong_key_id_is_no_hint(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"\"\"", "\"ABC\"", "\"00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff\"", "7", "null"};
+    static const char *const wrong[] = {
+        "\"\"", "\"ABC\"", "\"00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff\"", "7", "null"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         AUTO_ENVELOPE struct envelope e;
         char *text = swapped(sample, "\"" KEYID "\"", wrong[i]);
@@ -129,7 +148,8 @@ static void a_wrong_key_id_is_no_hint(void **state)
 static void counts_signatures(void **state)
 {
     (void)state;
-    refuses(try_envelope, sample, "[{\"keyid\":\"" KEYID "\",\"sig\":\"" SIG "\"}]", "[]", "E_ENVELOPE", "signatures");
+    refuses(try_envelope, sample, "[{\"keyid\":\"" KEYID "\",\"sig\":\"" SIG "\"}]", "[]", "E_ENVELOPE",
+            "signatures");
     for (size_t n = 7; n <= 9; n++) {
         char *items = repeated(n, "{\"sig\":\"%zu\"}");
         AUTO_BUF struct buf list = BUF(4096);
@@ -138,7 +158,8 @@ static void counts_signatures(void **state)
         if (n <= 8)
             accepts(try_envelope, sample, "[{\"keyid\":\"" KEYID "\",\"sig\":\"" SIG "\"}]", buf_text(&list));
         else
-            refuses(try_envelope, sample, "[{\"keyid\":\"" KEYID "\",\"sig\":\"" SIG "\"}]", buf_text(&list), "E_ENVELOPE", "signatures");
+            refuses(try_envelope, sample, "[{\"keyid\":\"" KEYID "\",\"sig\":\"" SIG "\"}]", buf_text(&list),
+                    "E_ENVELOPE", "signatures");
     }
     refuses(try_envelope, sample, "{\"keyid\"", "7,{\"keyid\"", "E_ENVELOPE", "signatures[0]");
     refuses(try_envelope, sample, "\"sig\"", "\"Sig\"", "E_ENVELOPE", "signatures[0].sig");

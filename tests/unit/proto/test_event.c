@@ -5,11 +5,16 @@
 
 static const char *const samples[] = {
     "{\"event\":\"state\"," HEAD ",\"state\":\"fetching\"}\n",
-    "{\"event\":\"result\"," HEAD ",\"outcome\":\"live\",\"serving\":\"" RELEASE "\",\"elapsed_ms\":1234,\"release\":\"" RELEASE "\",\"commit\":\"" COMMIT "\"}\n",
-    "{\"event\":\"result\"," HEAD ",\"outcome\":\"failed\",\"serving\":null,\"elapsed_ms\":0,\"code\":\"E_PHASE\",\"text\":\"build: exit 1\"}\n",
-    "{\"event\":\"refused\",\"at\":\"2026-11-22T00:41:54Z\",\"project\":\"shop\",\"code\":\"E_REPLAY\",\"text\":\"used\",\"about\":\"" DIGEST "\"}\n",
-    "{\"event\":\"app\",\"at\":\"2026-11-22T00:41:54Z\",\"project\":\"shop\",\"state\":\"failed\",\"app\":\"web\",\"text\":\"exit 1\",\"release\":\"" RELEASE "\"}\n",
-    "{\"event\":\"host\",\"at\":\"2026-11-22T00:41:54.500Z\",\"code\":\"E_CLOCK_SKEW\",\"text\":\"the clock is 3 days behind\"}\n",
+    "{\"event\":\"result\"," HEAD ",\"outcome\":\"live\",\"serving\":\"" RELEASE
+    "\",\"elapsed_ms\":1234,\"release\":\"" RELEASE "\",\"commit\":\"" COMMIT "\"}\n",
+    "{\"event\":\"result\"," HEAD ",\"outcome\":\"failed\",\"serving\":null,\"elapsed_ms\":0,\"code\":\"E_"
+                                  "PHASE\",\"text\":\"build: exit 1\"}\n",
+    "{\"event\":\"refused\",\"at\":\"2026-11-22T00:41:54Z\",\"project\":\"shop\",\"code\":\"E_REPLAY\","
+    "\"text\":\"used\",\"about\":\"" DIGEST "\"}\n",
+    "{\"event\":\"app\",\"at\":\"2026-11-22T00:41:54Z\",\"project\":\"shop\",\"state\":\"failed\",\"app\":"
+    "\"web\",\"text\":\"exit 1\",\"release\":\"" RELEASE "\"}\n",
+    "{\"event\":\"host\",\"at\":\"2026-11-22T00:41:54.500Z\",\"code\":\"E_CLOCK_SKEW\",\"text\":\"the clock is "
+    "3 days behind\"}\n",
 };
 #define SAMPLES (sizeof samples / sizeof *samples)
 
@@ -43,7 +48,8 @@ static void every_state_and_outcome_has_its_name(void **state)
     for (enum deploy_state s = DEPLOY_ACCEPTED; s <= DEPLOY_DRAINING; s++) {
         AUTO_BUF struct buf out = BUF(EVENT_MAX);
         AUTO_EVENT struct event again;
-        const struct event e = {.kind = EVENT_STATE, .project = "shop", .deployment = DEPLOYMENT, .state.deploy = s};
+        const struct event e = {
+            .kind = EVENT_STATE, .project = "shop", .deployment = DEPLOYMENT, .state.deploy = s};
         assert_int_equal(event_encode(&e, &out, NULL), 0);
         assert_int_equal(event_decode(buf_view(&out), &again, NULL), 0);
         assert_int_equal(again.state.deploy, s);
@@ -51,7 +57,8 @@ static void every_state_and_outcome_has_its_name(void **state)
     for (enum deploy_outcome o = OUTCOME_LIVE; o <= OUTCOME_INTERRUPTED; o++) {
         AUTO_BUF struct buf out = BUF(EVENT_MAX);
         AUTO_EVENT struct event again;
-        const struct event e = {.kind = EVENT_RESULT, .project = "shop", .deployment = DEPLOYMENT, .outcome = o};
+        const struct event e = {
+            .kind = EVENT_RESULT, .project = "shop", .deployment = DEPLOYMENT, .outcome = o};
         assert_int_equal(event_encode(&e, &out, NULL), 0);
         assert_int_equal(event_decode(buf_view(&out), &again, NULL), 0);
         assert_int_equal(again.outcome, o);

@@ -30,8 +30,10 @@ static void takes_only_canonical_integers(void **state)
 {
     (void)state;
     int64_t v = 0;
-    static const char *const bad[] = {"-0", "1.0", "1e3", "1E0", "\"7\"", "true", "null", "[1]", "{}", "0.0", "10e-1"};
-    static const char *const unreadable[] = {"01", "9007199254740992", "9007199254740993", "18446744073709551616", "+1", "0x1", "1."};
+    static const char *const bad[] = {"-0",   "1.0", "1e3", "1E0", "\"7\"", "true",
+                                      "null", "[1]", "{}",  "0.0", "10e-1"};
+    static const char *const unreadable[] = {
+        "01", "9007199254740992", "9007199254740993", "18446744073709551616", "+1", "0x1", "1."};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (integer(bad[i], INT64_MIN, INT64_MAX, &v) != -1)
             fail_msg("%s", bad[i]);
@@ -54,7 +56,8 @@ static void takes_only_canonical_integers(void **state)
 static void marks_each_number_by_itself(void **state)
 {
     (void)state;
-    AUTO_JSON cJSON *tree = parsed("{\"a\":[1,[2.5,{\"b\":3,\"c\":{}}],[],4e1],\"d\":{\"e\":5},\"f\":\"6\",\"g\":7.0,\"h\":8}");
+    AUTO_JSON cJSON *tree =
+        parsed("{\"a\":[1,[2.5,{\"b\":3,\"c\":{}}],[],4e1],\"d\":{\"e\":5},\"f\":\"6\",\"g\":7.0,\"h\":8}");
     struct json_at top, a, inner, deep;
     struct error err;
     size_t n;
@@ -140,7 +143,8 @@ static void names_the_way_to_a_member(void **state)
 static void takes_bytes_words_times_and_bools(void **state)
 {
     (void)state;
-    AUTO_JSON cJSON *tree = parsed("{\"hex\":\"00ff\",\"HEX\":\"00FF\",\"b64\":\"AP8=\",\"w\":\"two\",\"yes\":true,\"time\":\"2026-11-22T00:41:54Z\"}");
+    AUTO_JSON cJSON *tree = parsed("{\"hex\":\"00ff\",\"HEX\":\"00FF\",\"b64\":\"AP8=\",\"w\":\"two\",\"yes\":"
+                                   "true,\"time\":\"2026-11-22T00:41:54Z\"}");
     static const char *const words[] = {"one", "two", NULL};
     struct json_at top;
     struct error err;
@@ -191,8 +195,12 @@ static void refuses_unknown_members_only_when_critical(void **state)
     assert_int_equal(critical("\"z\""), 2);
     assert_int_equal(critical("[7]"), 2);
     assert_int_equal(critical("{\"z\":1}"), 2);
-    assert_int_equal(critical("[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]"), 0);
-    assert_int_equal(critical("[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]"), 2);
+    assert_int_equal(critical("[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+                              "\"a\",\"a\",\"a\"]"),
+                     0);
+    assert_int_equal(critical("[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+                              "\"a\",\"a\",\"a\",\"a\"]"),
+                     2);
 }
 
 static void refuses_to_build_from_laxly_checked_text(void **state)
@@ -208,8 +216,16 @@ static void refuses_to_build_from_laxly_checked_text(void **state)
 static void agrees_with_cjson_on_whatever_passes(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"0", "\"\"", "[]", "{}", "null", "\"\\ud834\\udd1e\xF0\x9D\x84\x9E\"", "1e400", "-1e-400",
-                                        "[1,[2,[3,{\"a\":[]}]],4]", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\""};
+    static const char *const texts[] = {"0",
+                                        "\"\"",
+                                        "[]",
+                                        "{}",
+                                        "null",
+                                        "\"\\ud834\\udd1e\xF0\x9D\x84\x9E\"",
+                                        "1e400",
+                                        "-1e-400",
+                                        "[1,[2,[3,{\"a\":[]}]],4]",
+                                        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\""};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         AUTO_JSON cJSON *tree = parsed(texts[i]);
         assert_non_null(tree);

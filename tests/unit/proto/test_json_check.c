@@ -19,7 +19,7 @@ static void sees_duplicates_behind_escapes(void **state)
     assert_int_equal(check("{\"\xF0\x9D\x84\x9E\":1,\"\\uD834\\udd1e\":2}"), -1);
     assert_int_equal(check("{\"/\":1,\"\\/\":2}"), -1);
     assert_int_equal(check("{\"\":1,\"\":2}"), -1);
-    assert_int_equal(check("{\"a\":{\"a\":1},\"b\":{\"a\":1}}"), 0); /* different objects */
+    assert_int_equal(check("{\"a\":{\"a\":1},\"b\":{\"a\":1}}"), 0);   /* different objects */
     assert_int_equal(check("{\"x\":{\"a\":1,\"b\":{},\"a\":2}}"), -1); /* around an inner one */
     assert_int_equal(check("[{\"a\":1},{\"a\":1}]"), 0);
     assert_int_equal(check("{\"a\":1,\"A\":2}"), 0);
@@ -44,7 +44,8 @@ static void bounds_size_depth_and_counts(void **state)
         assert_int_equal(json_check(text_bytes(text), &l, NULL), count <= 5 ? 0 : -1);
         l.members = 100;
         l.values = 6;
-        assert_int_equal(json_check(text_bytes(text), &l, NULL), count <= 5 ? 0 : -1); /* and the object itself */
+        assert_int_equal(json_check(text_bytes(text), &l, NULL),
+                         count <= 5 ? 0 : -1); /* and the object itself */
         free(items);
     }
 }
@@ -56,9 +57,22 @@ static void bounds_integers(void **state)
         const char *text;
         int rc;
     } cases[] = {
-        {"9007199254740991", 0},  {"9007199254740992", -1}, {"-9007199254740991", 0}, {"-9007199254740992", -1},
-        {"18446744073709551616", -1}, {"01", -1}, {"-", -1}, {"+1", -1}, {"1.", -1}, {".5", -1}, {"1e", -1}, {"1e400", 0},
-        {"0", 0}, {"-0", 0}, {"1.0", 0}, {"1E3", 0},
+        {"9007199254740991", 0},
+        {"9007199254740992", -1},
+        {"-9007199254740991", 0},
+        {"-9007199254740992", -1},
+        {"18446744073709551616", -1},
+        {"01", -1},
+        {"-", -1},
+        {"+1", -1},
+        {"1.", -1},
+        {".5", -1},
+        {"1e", -1},
+        {"1e400", 0},
+        {"0", 0},
+        {"-0", 0},
+        {"1.0", 0},
+        {"1E3", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(check(cases[i].text), cases[i].rc);
@@ -75,7 +89,10 @@ static void tells_canonical_integers_from_other_numbers(void **state)
     (void)state;
     struct json_limits l = json_strict(1000);
     AUTO_BUF struct buf kinds = BUF(100);
-    assert_int_equal(json_check_numbers(text_bytes("[0,-1,{\"a\":1.0,\"b\":[7,1e3]},-0,9007199254740991,\"5\"]"), &l, &kinds, NULL), 0);
+    assert_int_equal(
+        json_check_numbers(text_bytes("[0,-1,{\"a\":1.0,\"b\":[7,1e3]},-0,9007199254740991,\"5\"]"), &l, &kinds,
+                           NULL),
+        0);
     const uint8_t expected[] = {1, 1, 0, 1, 0, 0, 1};
     assert_int_equal(kinds.size, sizeof expected);
     assert_memory_equal(kinds.data, expected, sizeof expected);
@@ -84,12 +101,33 @@ static void tells_canonical_integers_from_other_numbers(void **state)
 static void refuses_what_utf8_forbids(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\"\xC0\x80\"", "\"\xC1\xBF\"", "\"\xE0\x9F\xBF\"", "\"\xED\xA0\x80\"", "\"\xF0\x8F\xBF\xBF\"",
-                                      "\"\xF4\x90\x80\x80\"", "\"\xF5\x80\x80\x80\"", "\"\x80\"", "\"\xC2\"", "\"\xE1\x80\"",
-                                      "\"\xF1\x80\x80\"", "\"\xFF\"", "\xEF\xBB\xBF{}", "\"\x1f\"", "\"\\u0000\"", "\"\\ud800\"",
-                                      "\"\\udc00\"", "\"\\ud800\\u0041\"", "\"\\u12g4\"", "\"\\x41\"", "{} {}", "", " "};
-    static const char *const good[] = {"\"\xC2\x80\"", "\"\xE0\xA0\x80\"", "\"\xED\x9F\xBF\"", "\"\xEE\x80\x80\"", "\"\xF0\x90\x80\x80\"",
-                                       "\"\xF4\x8F\xBF\xBF\"", "\"\x7f\"", "\"\\ud834\\udd1e\"", " {} \n", "\"\\u0001\""};
+    static const char *const bad[] = {"\"\xC0\x80\"",
+                                      "\"\xC1\xBF\"",
+                                      "\"\xE0\x9F\xBF\"",
+                                      "\"\xED\xA0\x80\"",
+                                      "\"\xF0\x8F\xBF\xBF\"",
+                                      "\"\xF4\x90\x80\x80\"",
+                                      "\"\xF5\x80\x80\x80\"",
+                                      "\"\x80\"",
+                                      "\"\xC2\"",
+                                      "\"\xE1\x80\"",
+                                      "\"\xF1\x80\x80\"",
+                                      "\"\xFF\"",
+                                      "\xEF\xBB\xBF{}",
+                                      "\"\x1f\"",
+                                      "\"\\u0000\"",
+                                      "\"\\ud800\"",
+                                      "\"\\udc00\"",
+                                      "\"\\ud800\\u0041\"",
+                                      "\"\\u12g4\"",
+                                      "\"\\x41\"",
+                                      "{} {}",
+                                      "",
+                                      " "};
+    static const char *const good[] = {"\"\xC2\x80\"",     "\"\xE0\xA0\x80\"",     "\"\xED\x9F\xBF\"",
+                                       "\"\xEE\x80\x80\"", "\"\xF0\x90\x80\x80\"", "\"\xF4\x8F\xBF\xBF\"",
+                                       "\"\x7f\"",         "\"\\ud834\\udd1e\"",   " {} \n",
+                                       "\"\\u0001\""};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (check(bad[i]) == 0)
             fail_msg("bad[%zu] was accepted", i);

@@ -15,8 +15,8 @@ static struct json_limits base(void)
     return l;
 }
 
-/* What RFC 8259 leaves open, decided. Big numbers are syntax, so the plain check takes them (no reader of ours does); every
- * text that is not UTF-8 or holds half of a surrogate pair is refused, as is nesting beyond 16. */
+/* What RFC 8259 leaves open, decided. Big numbers are syntax, so the plain check takes them (no reader of ours
+ * does); every text that is not UTF-8 or holds half of a surrogate pair is refused, as is nesting beyond 16. */
 static const struct {
     const char *name;
     bool base, strict;
@@ -60,11 +60,11 @@ static const struct {
 
 /* Valid JSON that documents and messages refuse all the same. */
 static const char *const refused_by_us[] = {
-    "y_object_duplicated_key.json",         /* one name twice */
+    "y_object_duplicated_key.json", /* one name twice */
     "y_object_duplicated_key_and_value.json",
-    "y_object_escaped_null_in_key.json",    /* \u0000 */
-    "y_string_null_escape.json",            /* \u0000 */
-    "y_number_double_close_to_zero.json",   /* longer than JSON_NUMBER_MAX */
+    "y_object_escaped_null_in_key.json",  /* \u0000 */
+    "y_string_null_escape.json",          /* \u0000 */
+    "y_number_double_close_to_zero.json", /* longer than JSON_NUMBER_MAX */
 };
 
 static bool listed(const char *const *list, size_t count, const char *name)
@@ -95,7 +95,8 @@ static struct verdict judge(const char *name)
     free(data);
     struct json_limits plain = base(), strict = json_strict(1 << 20);
     struct error err;
-    struct verdict v = {json_check((struct bytes){exact, n}, &plain, &err) == 0, json_check((struct bytes){exact, n}, &strict, &err) == 0};
+    struct verdict v = {json_check((struct bytes){exact, n}, &plain, &err) == 0,
+                        json_check((struct bytes){exact, n}, &strict, &err) == 0};
     free(exact);
     return v;
 }
@@ -124,7 +125,8 @@ static void judges_all_of_json_test_suite_as_written(void **state)
         struct verdict got = judge(e->d_name), want = {false, false};
         if (e->d_name[0] == 'y') {
             y++;
-            want = (struct verdict){true, !listed(refused_by_us, sizeof refused_by_us / sizeof *refused_by_us, e->d_name)};
+            want = (struct verdict){
+                true, !listed(refused_by_us, sizeof refused_by_us / sizeof *refused_by_us, e->d_name)};
         } else if (e->d_name[0] == 'n') {
             n++;
         } else {

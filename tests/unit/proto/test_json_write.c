@@ -28,10 +28,11 @@ static void writes_every_kind_of_value(void **state)
     json_close(&w, ']');
     json_close(&w, '}');
     assert_int_equal(json_done(&w), 0);
-    assert_string_equal(buf_text(&out),
-                        "{\"text\":\"a\",\"none\":null,\"int\":-5,\"number\":9007199254740991,\"bool\":true,\"null\":null,"
-                        "\"hex\":\"00ff\",\"base64\":\"AP8=\",\"empty\":\"\",\"time\":\"2026-11-22T00:41:54Z\","
-                        "\"ms\":\"2026-11-22T00:41:54.120Z\",\"raw\":{\"x\":[]},\"list\":[1,[],2]}");
+    assert_string_equal(
+        buf_text(&out),
+        "{\"text\":\"a\",\"none\":null,\"int\":-5,\"number\":9007199254740991,\"bool\":true,\"null\":null,"
+        "\"hex\":\"00ff\",\"base64\":\"AP8=\",\"empty\":\"\",\"time\":\"2026-11-22T00:41:54Z\","
+        "\"ms\":\"2026-11-22T00:41:54.120Z\",\"raw\":{\"x\":[]},\"list\":[1,[],2]}");
 }
 
 /* Every byte, and bytes that are no UTF-8: what is written passes the strict check and means the same. */

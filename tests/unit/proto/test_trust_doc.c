@@ -1,15 +1,19 @@
 #include "proto/trust_doc.h"
 #include "proto_test.h"
 
-#define ID(x) "0000000000000000000000000000000000000000000000000000000000000" x "00"
+#define ID(x)   "0000000000000000000000000000000000000000000000000000000000000" x "00"
 #define ROLE(x) "{\"keyids\":[\"" ID(x) "\"],\"threshold\":1}"
 
 static const char sample[] =
-    "{\"type\":\"trust\",\"version\":1,\"issued\":\"2026-11-22T00:00:00Z\",\"expires\":\"2027-11-22T00:00:00Z\","
-    "\"plane\":{\"id\":\"000102030405060708090a0b0c0d0e0f\",\"urls\":[\"https://plane.example.org:7443\"],\"mode\":\"direct\",\"ca\":\"" DIGEST "\"},"
-    "\"keys\":{\"" ID("a") "\":\"" POINT("A") "\",\"" ID("b") "\":\"" POINT("B") "\",\"" ID("c") "\":\"" POINT("C") "\"},"
-    "\"roles\":{\"root\":" ROLE("a") ",\"manifest\":" ROLE("b") ",\"order\":" ROLE("c") "},"
-    "\"hosts\":[{\"server\":\"" SERVER "\",\"seal\":\"" POINT("D") "\"}]}";
+    "{\"type\":\"trust\",\"version\":1,\"issued\":\"2026-11-22T00:00:00Z\",\"expires\":\"2027-11-22T00:00:"
+    "00Z\","
+    "\"plane\":{\"id\":\"000102030405060708090a0b0c0d0e0f\",\"urls\":[\"https://"
+    "plane.example.org:7443\"],\"mode\":\"direct\",\"ca\":\"" DIGEST "\"},"
+    "\"keys\":{\"" ID("a") "\":\"" POINT("A") "\",\"" ID("b") "\":\"" POINT("B") "\",\"" ID("c") "\":\"" POINT(
+        "C") "\"},"
+             "\"roles\":{\"root\":" ROLE("a") ",\"manifest\":" ROLE("b") ",\"order\":" ROLE(
+                 "c") "},"
+                      "\"hosts\":[{\"server\":\"" SERVER "\",\"seal\":\"" POINT("D") "\"}]}";
 
 static int decode_as(enum document_type type, struct bytes text, struct trust_doc *t, struct error *err)
 {
@@ -87,21 +91,30 @@ static void a_role_has_one_key_and_threshold_one(void **state)
 {
     (void)state;
     const char *root = "\"root\":" ROLE("a");
-    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\",\"" ID("b") "\"],\"threshold\":1}", "E_UNSUPPORTED", "roles.root.keyids");
-    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\",\"" ID("b") "\"],\"threshold\":2}", "E_UNSUPPORTED", "roles.root.keyids");
-    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\",\"" ID("b") "\"],\"threshold\":3}", "E_MEMBER", "roles.root.threshold");
-    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\"],\"threshold\":2}", "E_MEMBER", "roles.root.threshold");
-    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\"],\"threshold\":0}", "E_MEMBER", "roles.root.threshold");
-    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\"],\"threshold\":-1}", "E_MEMBER", "roles.root.threshold");
-    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[],\"threshold\":1}", "E_MEMBER", "roles.root.keyids");
-    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("d") "\"],\"threshold\":1}", "E_MEMBER", "is not among keys");
+    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\",\"" ID("b") "\"],\"threshold\":1}",
+            "E_UNSUPPORTED", "roles.root.keyids");
+    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\",\"" ID("b") "\"],\"threshold\":2}",
+            "E_UNSUPPORTED", "roles.root.keyids");
+    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\",\"" ID("b") "\"],\"threshold\":3}",
+            "E_MEMBER", "roles.root.threshold");
+    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\"],\"threshold\":2}", "E_MEMBER",
+            "roles.root.threshold");
+    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\"],\"threshold\":0}", "E_MEMBER",
+            "roles.root.threshold");
+    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("a") "\"],\"threshold\":-1}", "E_MEMBER",
+            "roles.root.threshold");
+    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[],\"threshold\":1}", "E_MEMBER",
+            "roles.root.keyids");
+    refuses(try_trust, sample, root, "\"root\":{\"keyids\":[\"" ID("d") "\"],\"threshold\":1}", "E_MEMBER",
+            "is not among keys");
     refuses(try_trust, sample, root, "\"Root\":" ROLE("a"), "E_MEMBER", "roles.root: is missing");
 }
 
 static void the_three_keys_differ(void **state)
 {
     (void)state;
-    refuses(try_trust, sample, "\"manifest\":" ROLE("b"), "\"manifest\":" ROLE("a"), "E_TRUST_ROLES", "roles.manifest");
+    refuses(try_trust, sample, "\"manifest\":" ROLE("b"), "\"manifest\":" ROLE("a"), "E_TRUST_ROLES",
+            "roles.manifest");
     refuses(try_trust, sample, "\"order\":" ROLE("c"), "\"order\":" ROLE("b"), "E_TRUST_ROLES", "roles.order");
     /* One key under two names is one key. */
     refuses(try_trust, sample, POINT("C"), POINT("A"), "E_TRUST_ROLES", "roles.order");
@@ -124,8 +137,11 @@ static void the_plane_is_reached_directly_by_https(void **state)
     refuses(try_trust, sample, urls, "[]", "E_MEMBER", "plane.urls");
     refuses(try_trust, sample, urls, "[\"http://plane.example.org:7443\"]", "E_MEMBER", "plane.urls[0]");
     accepts(try_trust, sample, urls, "[\"https://a:1\",\"https://b:1\",\"https://c:1\",\"https://d:1\"]");
-    refuses(try_trust, sample, urls, "[\"https://a:1\",\"https://b:1\",\"https://c:1\",\"https://d:1\",\"https://e:1\"]", "E_MEMBER", "plane.urls");
-    refuses(try_trust, sample, "000102030405060708090a0b0c0d0e0f", "000102030405060708090a0b0c0d0e", "E_MEMBER", "plane.id");
+    refuses(try_trust, sample, urls,
+            "[\"https://a:1\",\"https://b:1\",\"https://c:1\",\"https://d:1\",\"https://e:1\"]", "E_MEMBER",
+            "plane.urls");
+    refuses(try_trust, sample, "000102030405060708090a0b0c0d0e0f", "000102030405060708090a0b0c0d0e", "E_MEMBER",
+            "plane.id");
     refuses(try_trust, sample, "\"ca\":\"" DIGEST "\"", "\"ca\":\"\"", "E_MEMBER", "plane.ca");
 }
 
@@ -146,11 +162,14 @@ static void bounds_hosts_and_keys(void **state)
         if (n <= TRUST_HOSTS_MAX)
             accepts(try_trust, sample, "{\"server\":\"" SERVER "\",\"seal\":\"" POINT("D") "\"}", items);
         else
-            refuses(try_trust, sample, "{\"server\":\"" SERVER "\",\"seal\":\"" POINT("D") "\"}", items, "E_MEMBER", "hosts");
+            refuses(try_trust, sample, "{\"server\":\"" SERVER "\",\"seal\":\"" POINT("D") "\"}", items,
+                    "E_MEMBER", "hosts");
         free(items);
     }
     accepts(try_trust, sample, "{\"server\":\"" SERVER "\",\"seal\":\"" POINT("D") "\"}", "");
-    refuses(try_trust, sample, "[{\"server\"", "[{\"server\":\"" SERVER "\",\"seal\":\"" POINT("E") "\"},{\"server\"", "E_MEMBER", "hosts[1].server: is there twice");
+    refuses(try_trust, sample, "[{\"server\"",
+            "[{\"server\":\"" SERVER "\",\"seal\":\"" POINT("E") "\"},{\"server\"", "E_MEMBER",
+            "hosts[1].server: is there twice");
     for (size_t n = TRUST_KEYS_MAX - 4; n <= TRUST_KEYS_MAX - 2; n++) {
         char *items = repeated(n, "\"%064zx\":\"" POINT("F") "\""), all[8192];
         snprintf(all, sizeof all, "\"keys\":{%s,", items);

@@ -177,8 +177,10 @@ static void the_token_is_the_same_both_ways(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accepts_what_others_wrote),       cmocka_unit_test(refuses_with_the_code_that_is_written),
-        cmocka_unit_test(envelopes_hold_the_payloads),     cmocka_unit_test(data_frames_mean_what_is_written),
+        cmocka_unit_test(accepts_what_others_wrote),
+        cmocka_unit_test(refuses_with_the_code_that_is_written),
+        cmocka_unit_test(envelopes_hold_the_payloads),
+        cmocka_unit_test(data_frames_mean_what_is_written),
         cmocka_unit_test(the_token_is_the_same_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
