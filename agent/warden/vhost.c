@@ -144,7 +144,7 @@ static void server_name(const struct warden_vhost *vhost, const char *word, stru
 static void scan_server(struct scan *s, const char *own, const struct warden_vhost *vhost, struct server *server)
 {
     bool start = true;
-    char directive[32] = "";
+    char directive[300] = "";
     *server = (struct server){0};
     for (int depth = 1; depth > 0 && next(s, own);) {
         bool ends = strcmp(s->word, ";") == 0;
