@@ -127,6 +127,7 @@ if [ -z "$only" ]; then
   build clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DKLY_TESTS=OFF
   script "$root/tests/check/layers.py"
   script "$root/tests/check/links.py" "$work/release/bin"
+  script "$root/tests/check/schemas.mjs"
   lint
 fi
 scripts "$root"/tests/attack/*.sh "$root"/tests/interop/*.sh

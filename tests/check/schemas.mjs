@@ -1,21 +1,36 @@
 // Every vector of proto/vectors against its schema of proto/schema: what is accepted must be valid, and what is refused for
-// a reason that JSON Schema can see must not be.      NODE_PATH=/where/ajv/is node tests/check/schemas.mjs
+// a reason that JSON Schema can see must not be.      node tests/check/schemas.mjs
+// ajv 8 comes from NODE_PATH if it is there, else by npm into a temporary folder. Exits 77 if neither has it.
+import { execFileSync } from 'node:child_process'
 import { createRequire } from 'node:module'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const proto = join(dirname(fileURLToPath(import.meta.url)), '../../proto')
 const read = (...path) => JSON.parse(readFileSync(join(proto, ...path), 'utf8'))
 
-let Ajv
-try {
-  Ajv = createRequire(import.meta.url)('ajv/dist/2020.js').default
-} catch {
-  console.log('skipped: no ajv 8 in NODE_PATH (npm install ajv@8)')
-  process.exit(77)
+function loadAjv() {
+  try {
+    return createRequire(import.meta.url)('ajv/dist/2020.js').default
+  } catch {}
+  const folder = mkdtempSync(join(tmpdir(), 'kly-schemas-'))
+  try {
+    execFileSync('npm', ['install', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', '--silent', 'ajv@8'], { timeout: 120000 })
+    return createRequire(join(folder, 'x.js'))('ajv/dist/2020.js').default
+  } catch {
+    return null
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
 
+const Ajv = loadAjv()
+if (!Ajv) {
+  console.log('skipped: no ajv 8 in NODE_PATH, and npm cannot get it')
+  process.exit(77)
+}
 const ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false, strictRequired: false })
 const names = readdirSync(join(proto, 'schema')).filter((n) => n.endsWith('.schema.json'))
 for (const name of names) ajv.addSchema(read('schema', name))
