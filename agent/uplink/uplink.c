@@ -198,7 +198,7 @@ static int on_link_record(void *ctx, struct ipc_record *record, struct error *er
     if (was_ready || !reconcile_ready(&u->reconcile))
         return 0;
     hub_tell_agent(u);
-    if (u->state == UPLINK_WAITING && (u->why.code[0] == '\0' || strcmp(u->why.code, "E_AGENT_AWAY") == 0))
+    if (u->state == UPLINK_WAITING && (strcmp(u->why.code, "E_STARTING") == 0 || strcmp(u->why.code, "E_AGENT_AWAY") == 0))
         loop_timer_start(u->retry, 0, 0);
     return 0;
 }
@@ -271,6 +271,8 @@ struct uplink *uplink_open(struct net_loop *net, const struct uplink_options *op
     u->net = net;
     u->options = *options;
     u->identity.dir = -1;
+    u->since_ms = clock_wall_ms();
+    fail(&u->why, "E_STARTING", "klystrr-uplink has just started");
     reconcile_init(&u->reconcile, &reconcile_out, u);
     if (open_parts(u, err) < 0) {
         uplink_close(u);

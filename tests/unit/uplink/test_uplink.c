@@ -603,6 +603,25 @@ static void a_slow_reader_is_cut_off(void **state)
     assert_in_range(clock_boot_ms() - from, 4000, 9000);
 }
 
+static void the_33rd_reader_is_told_to_wait(void **state)
+{
+    struct world *w = *state;
+    int idle[32];
+    start_all(w);
+    for (size_t i = 0; i < 32; i++)
+        idle[i] = world_reach(w);
+    assert_answer(w, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "503");
+    for (size_t i = 0; i < 32; i++)
+        close(idle[i]);
+    int64_t deadline = clock_boot_ms() + WORLD_WAIT_MS;
+    for (bool served = false; !served;) { /* that they are gone is noticed in a moment */
+        char *answer = ask(w, "GET", "/healthz");
+        served = strstr(answer, "HTTP/1.1 200") != NULL;
+        free(answer);
+        assert_true(clock_boot_ms() < deadline);
+    }
+}
+
 /* test_uplink [PATTERN]: only the tests that match. */
 int main(int argc, char **argv)
 {
@@ -637,6 +656,7 @@ int main(int argc, char **argv)
         WITH_WORLD(an_expired_certificate_is_told_and_no_reason_to_exit),
         WITH_WORLD(people_can_read_and_nothing_else),
         WITH_WORLD(a_slow_reader_is_cut_off),
+        WITH_WORLD(the_33rd_reader_is_told_to_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

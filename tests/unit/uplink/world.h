@@ -60,6 +60,8 @@ const struct ipc_record *world_agent_expect(struct world *w, uint16_t verb);
 /* A LINK_ONLINE that says so. */
 const struct link_online *world_expect_online(struct world *w, bool online);
 
+/* An open connection to agent.sock. */
+int world_reach(struct world *w);
 /* Sends this text to agent.sock and gives the whole answer, owned by the caller. */
 char *world_ask(struct world *w, const char *request);
 void world_write(struct world *w, const char *name, const char *text, mode_t mode);
