@@ -37,7 +37,7 @@ static int run(const struct agent_files *files, struct error *err)
     static uv_signal_t signals[2];
     uv_loop_t *loop = uv_default_loop();
     struct passwd *net = getpwnam(KLY_USER_NET);
-    int control = sock_inherited(0, err), link = control < 0 ? -1 : sock_inherited(1, err);
+    int control = sock_inherited_named("control", err), link = control < 0 ? -1 : sock_inherited_named("link", err);
     if (link < 0)
         return -1;
     if (net == NULL)
