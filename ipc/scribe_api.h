@@ -1,5 +1,5 @@
 /* What is said between the agent and a deployment's scribe, over a SOCK_SEQPACKET pair that the scribe inherits as
- * descriptor 3; its spool file, opened O_APPEND, is descriptor 4. Records are handled strictly in order: a secret
+ * descriptor 3; its spool file, opened O_RDWR | O_APPEND, is descriptor 4. Records are handled strictly in order: a secret
  * added before a pipe is in force for all that the pipe brings.
  *
  * The agent says START, secrets, pipes and notes, and at last CLOSE. The scribe answers START, ADD_SECRET, ADD_PIPE,
