@@ -106,6 +106,16 @@ static int read_head(struct http_message *m, size_t head_size, struct error *err
     return HTTP_HEAD_READ;
 }
 
+/* Line ends and control bytes are all that the guard acts on before a line is complete. Not looking again at other bytes
+ * keeps a head that comes byte by byte from being read over and over. */
+static bool worth_looking(const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if ((data[i] < 0x20 && data[i] != '\t') || data[i] == 0x7f)
+            return true;
+    return false;
+}
+
 static int feed_head(struct http_message *m, const uint8_t *data, size_t size, size_t *used, struct error *err)
 {
     size_t before = m->raw.size, room = HTTP_HEAD_MAX - before;
@@ -113,8 +123,8 @@ static int feed_head(struct http_message *m, const uint8_t *data, size_t size, s
     if (buf_add(&m->raw, data, taken, err) < 0)
         return -1;
     *used = taken;
-    /* Looking again only after a line end keeps a head that comes byte by byte from being read over and over. */
-    if (memchr(data, '\n', taken) == NULL && m->raw.size < HTTP_HEAD_MAX)
+    bool after_cr = before > 0 && m->raw.data[before - 1] == '\r';
+    if (!after_cr && !worth_looking(data, taken) && m->raw.size < HTTP_HEAD_MAX)
         return HTTP_MORE;
     int head_size = head_guard((const char *)m->raw.data, m->raw.size, m->kind, err);
     if (head_size <= 0)

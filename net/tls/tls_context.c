@@ -1,6 +1,5 @@
 #include "net/tls/tls_context.h"
 
-#include <mbedtls/oid.h>
 #include <stdlib.h>
 
 #include "net/tls/ticket_callbacks.h"
