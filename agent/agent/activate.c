@@ -11,7 +11,7 @@
 #define SETTLE_MS     3000 /* a worker must live so long before it counts */
 #define CONFIRM_S     15u
 #define BACK_TRIES    5
-#define SLICE_S       4u
+#define SLICE_S       2u
 
 static const char *const colours[] = {"blue", "green"};
 

@@ -237,7 +237,8 @@ static int phase_env(struct work *w, enum phase phase, struct env_list *env, str
     if (phase == PHASE_RELEASE)
         rc = env_list_add(env, "NODE_ENV", "production", err);
     else if (env_list_add(env, "CI", "true", err) < 0 || env_list_add(env, "npm_config_cache", cache, err) < 0 ||
-             env_list_add(env, "npm_config_update_notifier", "false", err) < 0)
+             env_list_add(env, "npm_config_update_notifier", "false", err) < 0 ||
+             env_list_add(env, "npm_config_globalconfig", "/etc/npmrc", err) < 0) /* the host's registry and CA, whichever npm */
         rc = -1;
     return rc < 0 ? -1 : env_list_add_names(env, &w->manifest->phases[phase].env, w->values, err);
 }
