@@ -151,7 +151,8 @@ static int set_server(struct tls_context *context, const struct tls_server_optio
     mbedtls_ssl_conf_authmode(&context->config, modes[options->client_cert]);
     if (show_cert(context, options->cert_pem, options->key_pem, err) < 0)
         return -1;
-    if (mbedtls_x509_crt_check_extended_key_usage(&context->own, MBEDTLS_OID_SERVER_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) != 0)
+    if (mbedtls_x509_crt_check_extended_key_usage(&context->own, MBEDTLS_OID_SERVER_AUTH,
+                                                  MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) != 0)
         return fail(err, "E_TLS_CONFIG", "our certificate was not made for a server");
     if (options->client_cert != TLS_CLIENT_CERT_NONE) {
         if (options->client_ca_pem == NULL)

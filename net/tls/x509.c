@@ -380,8 +380,8 @@ int x509_check_issued_by(const char *cert_pem, const char *ca_pem, enum x509_use
     int r = mbedtls_x509_crt_verify(&cert, &ca, NULL, NULL, &flags, ignore_dates, NULL);
     if (r != 0 || flags != 0)
         return fail(err, "E_X509", "the certificate was not issued by this CA");
-    r = use == X509_CLIENT ? mbedtls_x509_crt_check_extended_key_usage(&cert, MBEDTLS_OID_CLIENT_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH))
-                           : mbedtls_x509_crt_check_extended_key_usage(&cert, MBEDTLS_OID_SERVER_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH));
+    const char *oid = use == X509_CLIENT ? MBEDTLS_OID_CLIENT_AUTH : MBEDTLS_OID_SERVER_AUTH; /* of the same size */
+    r = mbedtls_x509_crt_check_extended_key_usage(&cert, oid, MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH));
     return r == 0 ? 0 : fail(err, "E_X509", "the certificate was made for another use");
 }
 

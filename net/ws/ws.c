@@ -187,6 +187,7 @@ void ws_close(struct ws *w, uint16_t code, const char *reason)
     size_t size = reason != NULL ? strlen(reason) : 0;
     wslay_event_queue_close(w->wslay, code, (const uint8_t *)(reason != NULL ? reason : ""), size <= REASON_MAX - 1 ? size : 0);
     w->state = WS_CLOSING;
+    conn_resume(w->conn); /* the peer's goodbye must be read; its messages are dropped from here on */
     struct error err;
     if (drain_wslay(w, &err) < 0 || write_out(w, &err) < 0)
         ws_break(w, &err);
@@ -398,7 +399,8 @@ void ws_on_close(void *ctx, struct conn *c, const struct error *err)
         err = NULL; /* both said goodbye; how the socket ended does not matter */
     struct error cut;
     if (err == NULL && !received) {
-        fail(&cut, w->opened ? "E_WS_CUT" : "E_WS_HANDSHAKE", "the connection ended%s", w->opened ? " without a WebSocket goodbye" : "");
+        fail(&cut, w->opened ? "E_WS_CUT" : "E_WS_HANDSHAKE", "the connection ended%s",
+             w->opened ? " without a WebSocket goodbye" : "");
         err = &cut;
     }
     uint16_t code = !w->opened ? 0 : received ? wslay_event_get_status_code_received(w->wslay) : WSLAY_CODE_ABNORMAL_CLOSURE;
