@@ -1,9 +1,11 @@
 #!/bin/sh
 # Escapes from a box, each tried by a small C program inside one (SBX-01 to 15, 18, 20, 26, 29). Needs root; no network.
 #   sh tests/attack/box.sh [BUILD_DIR]
+# shellcheck disable=SC2016,SC2154
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${1:-${KLY_BUILD:-$here/../../build}}" 2>/dev/null && pwd) || { echo "SKIP: no build folder"; exit 77; }
+# shellcheck source=tests/lib/bed.sh disable=SC1091,SC2034,SC2154
 . "$here/../lib/bed.sh"
 bed_enter "$here/box.sh" "$build"
 

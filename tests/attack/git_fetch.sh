@@ -1,6 +1,7 @@
 #!/bin/sh
+# shellcheck disable=SC1091,SC2154,SC2016,SC2012 # git_lib.inc sets the variables
 # klystrr-fetch against an honest Git host, and against bad ones (ATTACKS 2.3: GIT-07, 09, 11, 12, 14, 15, 17, 20, 21).
-. "$(dirname "$0")/git_lib.sh"
+. "$(dirname "$0")/git_lib.inc"
 
 (
     cd "$work" && git init -q app && cd app && mkdir -p src public .github

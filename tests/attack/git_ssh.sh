@@ -1,6 +1,7 @@
 #!/bin/sh
+# shellcheck disable=SC1091,SC2154,SC2016,SC2012 # git_lib.inc sets the variables
 # klystrr-fetch over ssh, against a real sshd on loopback: pinned host keys only, never trust on first use (GIT-13).
-. "$(dirname "$0")/git_lib.sh"
+. "$(dirname "$0")/git_lib.inc"
 sshd=$(command -v sshd || echo /usr/sbin/sshd)
 [ -x "$sshd" ] || { echo "skipped: no sshd (openssh-server)"; exit 77; }
 [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
@@ -31,7 +32,7 @@ PermitRootLogin yes
 PasswordAuthentication no
 END
 "$sshd" -D -e -f "$work/sshd_config" 2>"$work/sshd.log" &
-# shellcheck disable=SC2034 # git_lib.sh ends it
+# shellcheck disable=SC2034 # git_lib.inc ends it
 host_pid=$!
 tries=0
 until python3 -c "import socket; socket.create_connection(('127.0.0.1', $port), 1)" 2>/dev/null; do

@@ -1,6 +1,7 @@
 #!/bin/sh
+# shellcheck disable=SC1091,SC2154,SC2016,SC2012 # git_lib.inc sets the variables
 # Trees that no honest Git makes, and releases that a build spoiled (ATTACKS 2.3: GIT-01 to 05, 09, 16, 18, 19; SBX-17).
-. "$(dirname "$0")/git_lib.sh"
+. "$(dirname "$0")/git_lib.inc"
 
 git init -q --bare "$work/evil.git"
 start_host
@@ -70,7 +71,7 @@ large=$(head -c 3000000 /dev/zero | git -C "$work/evil.git" hash-object -w --std
 wide=$(tree 100644 a "$large" 100644 b "$large")
 commit "$wide" >"$work/wide"
 expect "a bomb of bytes (GIT-09)" E_REPO_LIMIT fetch_it ok/evil.git "$(cat "$work/wide")" --max-mb 4
-if [ "${KLY_LONG:-0}" = 1 ]; then
+if [ "${KLY_TEST_LONG:-0}" = 1 ]; then
     try "a bomb of trees (GIT-09)" E_REPO_LIMIT "$bomb"
 fi
 

@@ -4,7 +4,7 @@ MSK-05 to 16, 18 to 27). No eight bytes of any secret, in any spelling, may be i
 raw bytes. Encodings are made here, by other code than the scribe's."""
 import array, base64, fcntl, gzip, html, json, os, random, shlex, shutil, signal, socket, struct, subprocess, sys, tempfile, time, urllib.parse
 
-SCRIBE = os.path.join(os.environ.get("KLY_BIN") or (sys.argv[1] if len(sys.argv) > 1 else "build/bin"), "klystrr-scribe")
+SCRIBE = os.path.join(os.environ.get("KLY_BIN") or os.environ.get("KLY_BUILD", "build") + "/bin", "klystrr-scribe")
 if not os.access(SCRIBE, os.X_OK):
     print("skipped: no " + SCRIBE)
     sys.exit(77)

@@ -1,9 +1,11 @@
 #!/bin/sh
 # The warden under `--supervise`: what it makes, what it refuses (SBX-21, 30, LOC-05), app units, and a supervisor's death.
 #   sh tests/attack/warden.sh [BUILD_DIR]
+# shellcheck disable=SC2012,SC2034,SC2154
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${1:-${KLY_BUILD:-$here/../../build}}" 2>/dev/null && pwd) || { echo "SKIP: no build folder"; exit 77; }
+# shellcheck source=tests/lib/bed.sh disable=SC1091,SC2034,SC2154
 . "$here/../lib/bed.sh"
 BED_UNSHARE=-n
 bed_enter "$here/warden.sh" "$build"

@@ -1,9 +1,11 @@
 #!/bin/sh
 # Vhosts with a real nginx, in a mount and network namespace of the test's own (SBX-22, 23).
 #   sh tests/attack/warden_vhost.sh [BUILD_DIR]
+# shellcheck disable=SC2034,SC2119,SC2120
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${1:-${KLY_BUILD:-$here/../../build}}" 2>/dev/null && pwd) || { echo "SKIP: no build folder"; exit 77; }
+# shellcheck source=tests/lib/bed.sh disable=SC1091,SC2034,SC2154
 . "$here/../lib/bed.sh"
 BED_UNSHARE=-n
 bed_enter "$here/warden_vhost.sh" "$build"
@@ -114,7 +116,7 @@ refused "nor dropped" E_VHOST_FOREIGN vhost-drop shop api
 ok "stays" "$(cat /etc/nginx/conf.d/klystrr-shop.api.conf)" = '# mine'
 rm /etc/nginx/conf.d/klystrr-shop.api.conf
 w vhost-drop shop web
-ok "dropping removes file and flag" -z "$(ls /etc/nginx/conf.d /run/klystrr/sw | grep shop)"
+ok "dropping removes file and flag" -z "$(find /etc/nginx/conf.d /run/klystrr/sw -name "*shop*")"
 w vhost-drop shop web
 ok "twice is fine" $? = 0
 kill "$(cat /run/nginx.pid)" $apps $warden
