@@ -41,12 +41,14 @@ struct box_start {
     uint32_t file_mb;     /* RLIMIT_FSIZE; 0: none */
     uint32_t extra_fds;   /* 0 to 2: descriptors 4 and 5 below become fds 3 and 4 inside */
 };
-/* Descriptors with BOX_START, in order: 0 the command (sealed memfd, box_command_pack), 1 stdin, 2 stdout, 3 stderr,
+/* What a descriptor may be: a pipe or /dev/null for customers' commands; also a file or socket for our own helpers. Never a
+ * folder, a device or O_PATH. BOX_KILL asks with SIGTERM and kills after stop_s; so does the time limit.
+ * Descriptors with BOX_START, in order: 0 the command (sealed memfd, box_command_pack), 1 stdin, 2 stdout, 3 stderr,
  * then extra_fds more (a phase: the mask descriptor; the scribe: its control socket and its spool file). stdout and stderr that are FIFOs are given to the phase's user with mode
  * 0200 (writing /dev/stdout works, reading it back is denied). */
 
 struct box_started {
-    int32_t pid; /* as seen outside */
+    int32_t pid; /* of the box's first process (confine's own, PID 1 in there), as seen outside */
     uint32_t level; /* 1 users+seccomp+namespaces, 2 +Landlock, 3 +cgroup limits */
     uint64_t cgroup_ino;
 };
@@ -65,8 +67,13 @@ struct box_denied {
     char program[32]; /* comm of the caller; untrusted text */
 };
 
+/* Where HOME is in a box whose profile has none on disk. */
+#define BOX_HOME_PATH "/home/box"
+
 /* The command: where it runs, relative to the profile's folder ("." for itself), argv and env ("NAME=value").
- * Read by confine only after root is dropped. */
+ * Read by confine only after root is dropped. PATH, HOME (BOX_HOME_PATH on tmpfs; P/run for ACTIVATE and APP) and LANG are
+ * added where envp has none. /tmp is the box's own: on disk in P/cache or P/run for BUILD and RELEASE, P/run/tmp for
+ * ACTIVATE and APP, 64 MiB of memory for the others. */
 #define BOX_ARGS_MAX    160
 #define BOX_ENV_MAX     256
 #define BOX_COMMAND_MAX (512u * 1024u)

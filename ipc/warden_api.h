@@ -1,7 +1,8 @@
 /* What is said on warden.sock: fixed verbs over fixed records, one answer each (the same verb, or IPC_VERB_ERROR).
  *
  * The warden takes names, never paths, and obeys root's compiled policy (policy_table.h): a project, domain or port
- * that it does not allow is refused here too, whatever the agent says. P is /srv/klystrr/<project>. */
+ * that it does not allow is refused here too, whatever the agent says. P is /srv/klystrr/<project>.
+ * A paused project: E_WARDEN_PAUSED for PROJECT_ENSURE, RELEASE_COMMIT, VHOST_SET, UNIT_START. */
 #ifndef KLY_IPC_WARDEN_API_H
 #define KLY_IPC_WARDEN_API_H
 
@@ -13,7 +14,7 @@
 
 enum warden_verb {
     WARDEN_PROJECT_ENSURE = 1, /* warden_project   → warden_project_is: users, folders, ports; idempotent */
-    WARDEN_PROJECT_REMOVE,     /* warden_name      → the same: units, vhosts, folders and users go */
+    WARDEN_PROJECT_REMOVE,     /* warden_name      → the same: vhosts, folders, ports and users go; units must be stopped before */
     WARDEN_RELEASE_COMMIT,     /* warden_commit    → the same: P/staging/<staging> becomes P/releases/<release> */
     WARDEN_RELEASE_TRASH,      /* warden_name      → the same: P/releases/<release> becomes P/staging/trash-<release>; never the current one */
     WARDEN_CURRENT_SET,        /* warden_name      → the same: the symlink P/current, atomically */
@@ -21,7 +22,7 @@ enum warden_verb {
     WARDEN_VHOST_DROP,         /* warden_app       → the same */
     WARDEN_FLAG_SET,           /* warden_flag      → the same: which of the two ports is served; one rename, no reload */
     WARDEN_UNIT_START,         /* warden_unit + descriptor: sealed memfd with a box command → warden_unit_is */
-    WARDEN_UNIT_STOP,          /* warden_unit      → warden_unit_is */
+    WARDEN_UNIT_STOP,          /* warden_unit      → warden_unit_is: only asks; UNIT_STOPPING until WARDEN_UNIT_STATE says otherwise */
     WARDEN_UNIT_STATE,         /* warden_unit      → warden_unit_is */
     WARDEN_NODE_ENSURE,        /* warden_node      → warden_node: /opt/klystrr/node/.staging-<version> for klystrr-node, unless there */
     WARDEN_NODE_PUBLISH,       /* warden_node      → warden_node: the staging becomes /opt/klystrr/node/<version> */

@@ -203,10 +203,10 @@ static int plan_folders(const struct plan *plan, struct error *err)
 static int home(const struct plan *plan, struct error *err)
 {
     char options[64];
-    if (strcmp(plan->profile->home, BOX_HOME) != 0)
+    if (strcmp(plan->profile->home, BOX_HOME_PATH) != 0)
         return 0; /* one of the plan's folders */
     snprintf(options, sizeof options, "size=512m,mode=0700,uid=%u,gid=%u", (unsigned)plan->uid, (unsigned)plan->gid);
-    return tmpfs(BOX_HOME, options, 0, err);
+    return tmpfs(BOX_HOME_PATH, options, 0, err);
 }
 
 static int enter(struct error *err)

@@ -4,8 +4,6 @@
 
 #include "agent/confine/plan.h"
 
-#define BOX_HOME "/home/box"
-
 /* In a new mount namespace (and PID namespace, where the plan has one), as root: makes the root and enters it.
  * E_BOX_MOUNT names the path. */
 int mounts_build(const struct plan *plan, struct error *err) KLY_MUST_USE;

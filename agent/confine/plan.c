@@ -14,14 +14,14 @@
 /* A build's home lies in memory. What a release may write in is decided by owner and mode: its tree belongs to the
  * build user, its writable paths to the project's group. */
 static const struct profile profiles[BOX_PROFILES] = {
-    [BOX_FETCH] = {.name = "fetch", .user = "kb-", .program = "klystrr-fetch", .filter = "fetch", .home = "/home/box",
+    [BOX_FETCH] = {.name = "fetch", .user = "kb-", .program = "klystrr-fetch", .filter = "fetch", .home = BOX_HOME_PATH,
                    .cwd = "%P", .pid_namespace = true, .network = true, .umask = 022,
                    .folders = {{"%P/mirror.git", NULL}, {"%P/staging", NULL}}},
-    [BOX_BUILD] = {.name = "build", .user = "kb-", .filter = "build", .home = "/home/box", .cwd = "%P/releases/%S",
+    [BOX_BUILD] = {.name = "build", .user = "kb-", .filter = "build", .home = BOX_HOME_PATH, .cwd = "%P/releases/%S",
                    .tmp = "%P/cache", .tmp_kind = TMP_FRESH, .pid_namespace = true, .network = true, .shows_node = true,
                    .needs_subject = true, .umask = 022,
                    .folders = {{"%P/staging/%S", "%P/releases/%S"}, {"%P/cache", NULL}}},
-    [BOX_RELEASE] = {.name = "release", .user = "ka-", .filter = "build", .home = "/home/box", .cwd = "%P/releases/%S",
+    [BOX_RELEASE] = {.name = "release", .user = "ka-", .filter = "build", .home = BOX_HOME_PATH, .cwd = "%P/releases/%S",
                      .tmp = "%P/run", .tmp_kind = TMP_FRESH, .pid_namespace = true, .network = true, .shows_node = true,
                      .needs_subject = true, .umask = 022,
                      .folders = {{"%P/releases/%S", NULL}, {"%P/shared", NULL}}},
@@ -33,17 +33,17 @@ static const struct profile profiles[BOX_PROFILES] = {
                  .tmp_kind = TMP_KEPT, .network = true, .shows_node = true, .shows_pm2 = true, .umask = 077,
                  .folders = {{"%P/releases", NULL}, {"%P/shared", NULL}, {"%P/run", NULL}}},
     [BOX_PROBE] = {.name = "probe", .user = KLY_USER_PROBE, .program = "klystrr-probe", .filter = "probe",
-                   .home = "/home/box", .cwd = "/home/box", .pid_namespace = true, .network = true, .umask = 077},
-    [BOX_NODE] = {.name = "node", .user = KLY_USER_NODE, .filter = "build", .home = "/home/box",
+                   .home = BOX_HOME_PATH, .cwd = BOX_HOME_PATH, .pid_namespace = true, .network = true, .umask = 077},
+    [BOX_NODE] = {.name = "node", .user = KLY_USER_NODE, .filter = "build", .home = BOX_HOME_PATH,
                   .cwd = KLY_NODE "/.staging-%N", .pid_namespace = true, .network = true, .umask = 022,
                   .folders = {{KLY_NODE "/.staging-%N", NULL}}},
-    [BOX_TIDY] = {.name = "tidy", .user = "kb-", .program = "klystrr-fetch", .filter = "fetch", .home = "/home/box",
+    [BOX_TIDY] = {.name = "tidy", .user = "kb-", .program = "klystrr-fetch", .filter = "fetch", .home = BOX_HOME_PATH,
                   .cwd = "%P", .pid_namespace = true, .umask = 022, .folders = {{"%P/staging", NULL}}},
     [BOX_TIDY_APP] = {.name = "tidy_app", .user = "ka-", .program = "klystrr-fetch", .filter = "fetch",
-                      .home = "/home/box", .cwd = "%P", .pid_namespace = true, .umask = 022,
+                      .home = BOX_HOME_PATH, .cwd = "%P", .pid_namespace = true, .umask = 022,
                       .folders = {{"%P/staging", NULL}}},
     [BOX_SCRIBE] = {.name = "scribe", .user = KLY_USER_LOG, .program = "klystrr-scribe", .filter = "scribe",
-                    .home = "/home/box", .cwd = "/home/box", .pid_namespace = true, .umask = 077},
+                    .home = BOX_HOME_PATH, .cwd = BOX_HOME_PATH, .pid_namespace = true, .umask = 077},
 };
 
 static bool of_project(const struct profile *profile)

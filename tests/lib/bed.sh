@@ -1,3 +1,4 @@
+# shellcheck disable=SC2016,SC3045
 # Sourced by tests that need Klystrr's folders and users as root, without changing the machine: everything in a mount
 # namespace with its own /etc, /run/klystrr, /srv/klystrr, /var/lib/klystrr and /opt/klystrr. POSIX sh.
 # A test calls `bed_enter "$0" "$@"` first; it comes back inside.
@@ -11,6 +12,7 @@ bed_enter() {
     [ "$(id -u)" = 0 ] || bed_skip "needs root"
     if [ "${BED_INSIDE:-}" != yes ]; then
         unshare -m true 2>/dev/null || bed_skip "no mount namespaces here"
+        # shellcheck disable=SC2086
         BED_INSIDE=yes exec unshare -m --propagation private ${BED_UNSHARE:-} -- sh "$@"
     fi
     bed_mounts
