@@ -231,7 +231,7 @@ static int give_to_group(int folder, const char *name, const struct stat *is, gi
     if (S_ISLNK(is->st_mode))
         return 0;
     mode_t mode = S_ISDIR(is->st_mode) ? 02775 : (is->st_mode & 0111) != 0 ? 0775 : 0664;
-    if (fchownat(folder, name, (uid_t)-1, group, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(folder, name, mode, 0) < 0)
+    if ((is->st_gid != group && fchownat(folder, name, (uid_t)-1, group, AT_SYMLINK_NOFOLLOW) < 0) || fchmodat(folder, name, mode, 0) < 0)
         return fail_errno(err, "E_DISK", errno, "a writable path cannot be given to group %u", (unsigned)group);
     return 0;
 }

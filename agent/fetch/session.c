@@ -67,6 +67,19 @@ static void without_line_end(struct buf *b)
         b->data[--b->size] = 0;
 }
 
+/* A box has a home of its own, but not always a /tmp. */
+static int make_home(struct session *s)
+{
+    const char *const places[] = {"/tmp", getenv("HOME")};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        snprintf(s->home, sizeof s->home, "%s/klystrr-fetch-XXXXXX", places[i] != NULL ? places[i] : ".");
+        if (mkdtemp(s->home) != NULL)
+            return 0;
+    }
+    s->home[0] = '\0';
+    return -1;
+}
+
 /* With a known_hosts file, libgit2 asks the host for a kind of key that is pinned; without, for the kind it likes. */
 static int write_known_hosts(struct session *s, struct error *err)
 {
@@ -74,8 +87,7 @@ static int write_known_hosts(struct session *s, struct error *err)
     char path[sizeof s->home + 8];
     if (source_known_hosts(buf_text(&s->known_hosts), &s->url, &text, err) < 0)
         return -1;
-    snprintf(s->home, sizeof s->home, "/tmp/klystrr-fetch-XXXXXX");
-    if (mkdtemp(s->home) == NULL)
+    if (make_home(s) < 0)
         return fail_errno(err, "E_DISK", errno, "the pinned host keys cannot be written down");
     snprintf(path, sizeof path, "%s/.ssh", s->home);
     AUTO_CLOSE int dir = durable_dir(path, 0700, err);

@@ -28,7 +28,7 @@ struct session {
     bool started;         /* libgit2 was */
     bool asked;           /* credentials were given once already */
     int64_t shown_ms;     /* progress was printed */
-    char home[40];        /* ssh: a folder of our own for a known_hosts file */
+    char home[512];       /* ssh: a folder of our own for a known_hosts file */
     git_remote *remote;
 };
 
