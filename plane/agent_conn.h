@@ -7,9 +7,10 @@
 #include "proto/message.h"
 #include "stream/stream.h"
 
-#define AGENT_HEARTBEAT_S  20
-#define AGENT_CHALLENGE_MS (8 * 60 * 1000) /* older ones are not used for orders: hosts refuse them at 10 min  \
-                                            */
+#define AGENT_HEARTBEAT_S 20
+#define AGENT_CHALLENGE_MS                                                                                     \
+    (8 * 60 * 1000) /* older ones are not used for orders: hosts refuse them at 10 min                         \
+                     */
 #define AGENT_FLUSH_MS    50
 #define AGENT_FLUSH_BYTES (64 * 1024)
 #define AGENT_TAIL_MAX    (STREAM_WINDOW_MAX + STREAM_CHUNK_MAX) /* of `events`, not in the store yet */
@@ -37,6 +38,7 @@ struct agent {
     char server[24];
     int64_t gen;
     bool said_hello, challenge_wanted, leaving;
+    bool kick; /* something it said lets the next order go */
     uint8_t challenge[CHALLENGE_SIZE];
     int64_t challenge_at; /* clock_boot_ms */
     int64_t trust;        /* version the host has */

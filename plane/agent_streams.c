@@ -291,6 +291,7 @@ static int apply_lines(struct agent *a, struct agent_stream *s, struct group *g,
         touch(g, r.deployment);
         if (r.order_stale)
             a->challenge_at = 0;
+        a->kick = a->kick || r.over || r.order_stale;
         done += size;
     }
     s->now.end += (int64_t)done;
@@ -370,6 +371,11 @@ void agent_streams_flush(struct plane *p)
         group_durable(a);
     for (size_t i = 0; i < g.count; i++)
         follow_changed(p, g.touched[i]);
-    if (g.count > 0)
-        agents_kick(p, NULL);
+    for (struct agent *a = p->agents->first, *next; a != NULL; a = next) {
+        next = a->next;
+        if (a->kick && a->said_hello) {
+            a->kick = false;
+            agent_orders_next(a);
+        }
+    }
 }

@@ -114,6 +114,7 @@ static int apply_deployment(struct store *s, const char *server, const struct ev
     if (!added)
         return 0;
     memcpy(out->deployment, d.id, sizeof d.id);
+    out->over = e->kind == EVENT_RESULT;
     return e->kind == EVENT_STATE ? apply_state(s, &d, e, err) : apply_result(s, &d, e, err);
 }
 
@@ -130,6 +131,7 @@ int events_refused(struct store *s, const char *server, const char *digest, cons
         PUT(d.state, "waiting");
         return store_deployment_save(s, &d, err);
     }
+    out->over = true;
     if (end_cancels(s, &d, now, err) < 0)
         return -1;
     return intents_end(s, &d, "refused", code, text, now, err);

@@ -8,6 +8,7 @@
 
 struct events_result {
     char deployment[24]; /* whose row or events changed, or "" */
+    bool over;           /* it is over, so the next one may go */
     bool order_stale;    /* an order was refused for its challenge: it waits again */
 };
 /* -1 only for the store's own errors: a line that is wrong is reported as a host event and otherwise ignored.

@@ -26,6 +26,8 @@ struct follower {
     bool blocked, over;
     char state[16];
     struct buf out;
+    struct buf text; /* of the log, from sent on */
+    uint64_t sent;
 };
 
 struct followers {
@@ -52,7 +54,7 @@ static void end(struct follower *f)
 static int sse_head(struct follower *f, const char *event, int64_t id, struct error *err)
 {
     return buf_addf(&f->out, err, "event: %s\nid: %lld-%llu\ndata: ", event, (long long)id,
-                    (unsigned long long)log_reader_offset(f->log));
+                    (unsigned long long)f->sent);
 }
 
 static int add_event(void *ctx, int64_t id, const char *event, const char *json)
@@ -68,26 +70,39 @@ static int add_event(void *ctx, int64_t id, const char *event, const char *json)
     return 0;
 }
 
-static int add_log(struct follower *f, uint64_t offset, const struct buf *text, struct error *err)
+static int add_log(struct follower *f, size_t size, struct error *err)
 {
+    uint64_t offset = f->sent;
+    f->sent += size;
     if (sse_head(f, "log", f->event, err) < 0)
         return -1;
     struct json_writer w = json_writer(&f->out, err);
     json_open(&w, NULL, '{');
     json_put_number(&w, "offset", offset);
-    json_put_bytes(&w, "text", buf_view(text));
+    json_put_bytes(&w, "text", (struct bytes){f->text.data, size});
     json_close(&w, '}');
+    buf_drop_front(&f->text, size);
     return json_done(&w) < 0 ? -1 : buf_add_text(&f->out, "\n\n", err);
 }
 
-/* 1: there was some; 0: none for now. */
-static int more_log(struct plane *p, struct follower *f, struct error *err)
+/* Whole lines, so that no character is cut in two; a part of one only at the end, or if it is absurdly long. */
+static size_t sendable(const struct buf *text, bool last)
 {
-    AUTO_BUF struct buf text = BUF(CHUNK_LIMIT);
-    (void)p;
-    int rc = log_reader_text(f->log, CHUNK_BYTES, &text, err);
-    if (text.size > 0)
-        return add_log(f, log_reader_offset(f->log) - text.size, &text, err) < 0 ? -1 : 1;
+    const uint8_t *end = text->size > 0 ? memrchr(text->data, '\n', text->size) : NULL;
+    if (end != NULL)
+        return (size_t)(end - text->data) + 1;
+    return last || text->size >= CHUNK_BYTES ? text->size : 0;
+}
+
+/* 1: there was some; 0: none for now. */
+static int more_log(struct follower *f, bool last, struct error *err)
+{
+    int rc = 1;
+    while (rc > 0 && sendable(&f->text, false) == 0)
+        rc = log_reader_text(f->log, CHUNK_BYTES, &f->text, err);
+    size_t size = sendable(&f->text, last);
+    if (size > 0)
+        return add_log(f, size, err) < 0 ? -1 : 1;
     return rc < 0 ? -1 : 0;
 }
 
@@ -152,11 +167,14 @@ static int step(struct plane *p, struct follower *f, struct error *err)
     f->out.size = 0;
     if (store_events(&p->store, f->deployment, f->event, 64, add_event, f, err) < 0)
         return -1;
-    if (f->out.size == 0 && more_log(p, f, err) < 0)
+    if (f->out.size == 0 && more_log(f, false, err) < 0)
         return -1;
     if (f->out.size == 0 && row_result(p, f, &done, err) < 0)
         return -1;
     if (f->out.size == 0 && done && log_is_whole(p, f)) {
+        int rc = more_log(f, true, err);
+        if (rc != 0)
+            return rc;
         end(f);
         return 0;
     }
@@ -220,6 +238,8 @@ void follow_begin(struct plane *p, struct http_exchange *x, const char *deployme
     }
     f->x = x;
     f->out = BUF(1024 * 1024);
+    f->text = BUF(CHUNK_LIMIT);
+    f->sent = offset;
     f->told_at = clock_boot_ms();
     memcpy(f->deployment, d.id, sizeof f->deployment);
     memcpy(f->server, d.server, sizeof f->server);
@@ -252,6 +272,7 @@ bool follow_gone(struct plane *p, struct http_exchange *x)
         p->followers->count--;
         log_reader_free(f->log);
         buf_free(&f->out);
+        buf_free(&f->text);
         free(f);
         return true;
     }

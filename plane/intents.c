@@ -129,6 +129,9 @@ static int deploy_on(struct store *s, const struct intent_ask *ask, const char *
         return -1;
     if (ask->only_new && rc == 0 && strcmp(newest.commit, commit) == 0)
         return 0;
+    /* A poll finds what changed; that a project shall run at all is said by a person, or by a push. */
+    if (rc > 0 && strcmp(ask->trigger, "poll") == 0)
+        return 0;
     struct store_deployment d = {0};
     snprintf(d.action, sizeof d.action, "deploy");
     snprintf(d.commit, sizeof d.commit, "%s", commit);

@@ -377,6 +377,20 @@ const sockets = Array.from({ length: 50 }, () => { const s = net.connect(apiPort
 check('noise on the port hurts nobody', (await call('GET', '/api/v1/plane')).status === 200);
 sockets.forEach((s) => s.destroy());
 
+// ---- polling ----
+
+await call('POST', '/api/v1/projects', { name: 'blog' });
+await call('PUT', '/api/v1/projects/blog/manifest', envelope('manifest', manifestDoc(1, { project: 'blog' }), manifestKey).text);
+await call('PATCH', '/api/v1/projects/blog/env', { set: { REPO_TOKEN: 'another-token-4711' } });
+const blog = async () => (await call('GET', '/api/v1/projects/blog/deployments')).json.deployments;
+dep = (await call('POST', '/api/v1/projects/blog/deployments', { commit: commit(0xb1) })).json.deployments[0];
+fs.writeFileSync(tipFile, commit(0xb2));
+await call('PATCH', '/api/v1/projects/blog', { poll_seconds: 10 });
+r = await until(async () => { const d = await blog(); return d.length === 2 && d; }, 20000);
+check('a poll finds a new commit and deploys it', r?.[0].commit === commit(0xb2) && r[0].trigger === 'poll', r);
+await call('PATCH', '/api/v1/projects/blog', { poll_seconds: 0 });
+await call('DELETE', '/api/v1/projects/blog');
+
 // ---- goodbye ----
 
 w = await Ws.connect({ port: agentPort, ca, cert: cert2, key: key2 });
