@@ -99,7 +99,9 @@ programs() {
   cp "$build/install_manifest.txt" "$state/installed"
   step "Installing pm2 $pm2_version"
   mkdir -p "$prefix/lib/klystrr/pm2"
-  quietly npm install --prefix "$prefix/lib/klystrr/pm2" --no-audit --no-fund --ignore-scripts --omit=optional "pm2@$pm2_version"
+  # in its folder rather than with --prefix, which would make npm look for its own settings below that prefix
+  printf '{"private":true}\n' >"$prefix/lib/klystrr/pm2/package.json"
+  (cd "$prefix/lib/klystrr/pm2" && quietly npm install --no-audit --no-fund --ignore-scripts --omit=optional "pm2@$pm2_version")
   chmod -R go+rX,go-w "$prefix/lib/klystrr"
 }
 
