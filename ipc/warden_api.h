@@ -22,7 +22,7 @@ enum warden_verb {
     WARDEN_VHOST_DROP,         /* warden_app       → the same */
     WARDEN_FLAG_SET,           /* warden_flag      → the same: which of the two ports is served; one rename, no reload */
     WARDEN_UNIT_START,         /* warden_unit + descriptor: sealed memfd with a box command → warden_unit_is */
-    WARDEN_UNIT_STOP,          /* warden_unit      → warden_unit_is: only asks; UNIT_STOPPING until WARDEN_UNIT_STATE says otherwise */
+    WARDEN_UNIT_STOP,          /* warden_unit      → warden_unit_is: once it is gone; UNIT_STOPPING if it still lives 10 s after its grace */
     WARDEN_UNIT_STATE,         /* warden_unit      → warden_unit_is */
     WARDEN_NODE_ENSURE,        /* warden_node      → warden_node: /opt/klystrr/node/.staging-<version> for klystrr-node, unless there */
     WARDEN_NODE_PUBLISH,       /* warden_node      → warden_node: the staging becomes /opt/klystrr/node/<version> */

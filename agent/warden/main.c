@@ -17,13 +17,17 @@
 #include "ipc/sock.h"
 
 #define CLIENTS_MAX 16
+#define LOOK_MS     200 /* between looks at a unit that is stopping */
 
 struct state {
     struct warden warden;
     struct listeners listeners;
     uid_t agent;
     int signals;
-    int clients[CLIENTS_MAX]; /* -1: free */
+    struct client {
+        int fd; /* -1: free */
+        struct waiting waiting;
+    } clients[CLIENTS_MAX];
     bool supervise, ending;
 };
 
@@ -34,26 +38,26 @@ static void take_client(struct state *s)
     if (conn == -1)
         fprintf(stderr, "<4>klystrr-warden: %s: %s\n", err.code, err.text);
     for (int i = 0; conn >= 0 && i < CLIENTS_MAX; i++)
-        if (s->clients[i] < 0) {
-            s->clients[i] = conn;
+        if (s->clients[i].fd < 0) {
+            s->clients[i] = (struct client){.fd = conn};
             return;
         }
     if (conn >= 0)
         close(conn);
 }
 
-static void serve_client(struct state *s, int *client)
+static void serve_client(struct state *s, struct client *client)
 {
     static struct ipc_record request;
     struct error err = {0};
-    enum ipc_result got = ipc_recv(*client, &request, &err);
+    enum ipc_result got = ipc_recv(client->fd, &request, &err);
     if (got == IPC_OK)
-        verbs_serve(&s->warden, *client, &request);
+        verbs_serve(&s->warden, client->fd, &request, &client->waiting);
     else if (got != IPC_AGAIN) {
         if (got == IPC_ERROR)
             fprintf(stderr, "<4>klystrr-warden: %s: %s\n", err.code, err.text);
-        close(*client);
-        *client = -1;
+        close(client->fd);
+        client->fd = -1;
     }
 }
 
@@ -67,13 +71,27 @@ static void on_signal(struct state *s)
     }
 }
 
+/* Milliseconds until something must be looked at. */
+static int next_look(struct state *s)
+{
+    int wait = s->supervise ? supervise_tick() : -1;
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        if (s->clients[i].fd >= 0 && s->clients[i].waiting.active)
+            verbs_look_again(&s->warden, s->clients[i].fd, &s->clients[i].waiting);
+        if (s->clients[i].fd >= 0 && s->clients[i].waiting.active)
+            wait = wait < 0 || wait > LOOK_MS ? LOOK_MS : wait;
+    }
+    return wait;
+}
+
 static void loop(struct state *s)
 {
     while (!s->ending) {
+        int wait = next_look(s);
         struct pollfd p[3 + CLIENTS_MAX] = {{s->listeners.warden, POLLIN, 0}, {s->listeners.box, POLLIN, 0}, {s->signals, POLLIN, 0}};
         for (int i = 0; i < CLIENTS_MAX; i++)
-            p[3 + i] = (struct pollfd){s->clients[i], POLLIN, 0};
-        if (poll(p, 3 + CLIENTS_MAX, s->supervise ? supervise_tick() : -1) < 0 && errno != EINTR)
+            p[3 + i] = (struct pollfd){s->clients[i].fd, s->clients[i].waiting.active ? 0 : POLLIN, 0};
+        if (poll(p, 3 + CLIENTS_MAX, wait) < 0 && errno != EINTR)
             return;
         if ((p[2].revents & POLLIN) != 0)
             on_signal(s);
@@ -111,7 +129,8 @@ int main(int argc, char **argv)
     struct error err = {0};
     struct state s = {.listeners = {-1, -1}, .supervise = argc == 2 && strcmp(argv[1], "--supervise") == 0};
     sigset_t set;
-    memset(s.clients, -1, sizeof s.clients);
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        s.clients[i].fd = -1;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);

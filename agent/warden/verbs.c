@@ -7,6 +7,7 @@
 #include "agent/warden/nginx.h"
 #include "agent/warden/project.h"
 #include "agent/warden/release.h"
+#include "base/clock.h"
 #include "base/names.h"
 #include "ipc/layout.h"
 #include "ipc/policy_table.h"
@@ -243,7 +244,30 @@ static int serve(const struct verb *verb, struct call *call, struct ipc_record *
     return check_policy(verb, call, err) < 0 ? -1 : verb->run(call, err);
 }
 
-void verbs_serve(const struct warden *warden, int conn, struct ipc_record *request)
+#define STOP_SLACK_MS 10000 /* beyond the grace, for SIGKILL and what the manager does after it */
+
+void verbs_look_again(const struct warden *warden, int conn, struct waiting *waiting)
+{
+    struct warden_unit_is is = {0};
+    struct error err = {0};
+    int rc = warden->units->state(&waiting->unit, &is, &err);
+    if (rc == 0 && is.state == UNIT_STOPPING && clock_mono_ms() < waiting->until_ms)
+        return;
+    waiting->active = false;
+    if (rc < 0)
+        ipc_tell_error(conn, waiting->serial, &err);
+    else
+        ipc_tell(conn, WARDEN_UNIT_STOP, waiting->serial, &is, sizeof is);
+}
+
+static void wait_for_stop(const struct ipc_record *request, struct waiting *waiting)
+{
+    *waiting = (struct waiting){.active = true, .serial = request->head.serial};
+    memcpy(&waiting->unit, request->body, sizeof waiting->unit);
+    waiting->until_ms = clock_mono_ms() + (int64_t)waiting->unit.stop_s * 1000 + STOP_SLACK_MS;
+}
+
+void verbs_serve(const struct warden *warden, int conn, struct ipc_record *request, struct waiting *waiting)
 {
     _Alignas(16) static uint8_t answer[IPC_BODY_MAX];
     struct error err = {0};
@@ -253,7 +277,9 @@ void verbs_serve(const struct warden *warden, int conn, struct ipc_record *reque
     if (serve(verb, &call, request, &err) < 0) {
         fprintf(stderr, "<4>klystrr-warden: refused %s: %s: %s\n", verb != NULL && verb->name != NULL ? verb->name : "?", err.code, err.text);
         ipc_tell_error(conn, request->head.serial, &err);
-    } else
+    } else if (request->head.verb == WARDEN_UNIT_STOP && ((const struct warden_unit_is *)(const void *)answer)->state == UNIT_STOPPING)
+        wait_for_stop(request, waiting);
+    else
         ipc_tell(conn, request->head.verb, request->head.serial, answer, verb->answer != 0 ? verb->answer : verb->body);
     ipc_close_fds(request);
 }

@@ -11,7 +11,17 @@ struct warden {
     gid_t readers; /* the agent's group: reads apps' output */
 };
 
-/* Answers one request on its connection. A refusal is one line in the journal. Closes what came with it. */
-void verbs_serve(const struct warden *warden, int conn, struct ipc_record *request);
+/* A stop that was asked for and is not over: the answer waits, the warden does not. */
+struct waiting {
+    bool active;
+    struct warden_unit unit;
+    uint32_t serial;
+    int64_t until_ms; /* of the monotonic clock: then it is answered as it stands */
+};
+
+/* Answers one request on its connection, or fills *waiting. A refusal is one line in the journal. Closes what came with it. */
+void verbs_serve(const struct warden *warden, int conn, struct ipc_record *request, struct waiting *waiting);
+/* Answers a waiting stop once the unit is gone. */
+void verbs_look_again(const struct warden *warden, int conn, struct waiting *waiting);
 
 #endif
