@@ -223,6 +223,16 @@ static void send_acks(struct agent *a, struct agent_stream *s, struct stream_in 
         agent_send(a, &m);
 }
 
+/* The end was heard and acknowledged on this connection. A stream that was whole before stays open until then: its host
+ * did not hear of it and says the end again. */
+static void free_if_over(struct agent *a, struct agent_stream *s, const struct stream_in *in)
+{
+    if (!s->final || !in->closed_told || s->dirty)
+        return;
+    stream_receiver_done(&a->receiver, s->handle);
+    stream_free(s);
+}
+
 void agent_streams_data(struct agent *a, const uint8_t *data, size_t size)
 {
     struct error err;
@@ -247,6 +257,8 @@ void agent_streams_data(struct agent *a, const uint8_t *data, size_t size)
         accepted(a, s, &what, &f);
     } else {
         send_acks(a, s, in);
+        s->final = s->final || f.final;
+        free_if_over(a, s, in);
     }
 }
 
@@ -337,10 +349,7 @@ static void group_durable(struct agent *a)
         s->dirty = false;
         stream_durable(in, (uint64_t)s->now.end, s->now.closed);
         send_acks(a, s, in);
-        if (s->now.closed) {
-            stream_receiver_done(&a->receiver, s->handle);
-            stream_free(s);
-        }
+        free_if_over(a, s, in);
     }
 }
 

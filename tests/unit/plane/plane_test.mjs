@@ -251,6 +251,12 @@ m = await w.until('ack', (a) => a.name === 'events' && a.offset === events.lengt
 check('a line in two messages, and one that is none', m?.offset === events.length, m);
 r = (await call('GET', `/api/v1/deployments/${dep.id}`)).json;
 check('the result stands', r.state === 'done' && r.outcome === 'live' && r.elapsed_ms === 1234 && r.serving === release1, r);
+w.send({ type: 'open', handle: 3, name: `log/${dep.id}`, from: gz.length });
+w.data(3, gz.length, Buffer.alloc(0), true);
+m = await w.until('ack', (a) => a.name !== 'events');
+check('an end whose ack was lost is acknowledged again', m?.offset === gz.length, m);
+w.data(3, gz.length, Buffer.alloc(0), true);
+check('and its handle is free then', (await w.until('error'))?.code === 'E_STREAM_HANDLE');
 const whole = Buffer.concat([text1, text2]);
 check('the log as text is whole and once', (await call('GET', `/api/v1/deployments/${dep.id}/log`)).raw.equals(whole));
 check('the log as stored is the same bytes', (await call('GET', `/api/v1/deployments/${dep.id}/log.gz`)).raw.equals(gz));
@@ -310,6 +316,16 @@ events = Buffer.concat([events, cancelled]);
 await w.until('ack');
 check('and is over when its host says so', (await call('GET', `/api/v1/deployments/${dep2.id}`)).json.outcome === 'cancelled');
 check('twice: 409', (await call('POST', `/api/v1/deployments/${dep2.id}/cancel`, '')).status === 409);
+
+w.send({ type: 'open', handle: 9, name: `log/${dep2.id}`, from: 500 });
+w.data(9, 500, zlib.gzipSync('what is left\n'), true);
+await w.until('ack', (a) => a.name === `log/${dep2.id}` && a.offset > 500);
+r = (await call('GET', `/api/v1/deployments/${dep2.id}/log`)).text;
+check('bytes a host has deleted show as a gap', /kly │ 500 bytes of this log are missing.*\nwhat is left\n$/.test(r), r);
+w.send({ type: 'open', handle: 9, name: 'log/dep_ffffffffffffffff', from: 0 });
+w.data(9, 0, Buffer.from('of a deployment that was deleted'), true);
+m = await w.until('ack', (a) => a.name === 'log/dep_ffffffffffffffff' && a.offset > 0);
+check('a log of a deleted deployment is taken and dropped', m?.offset === 32 && !fs.existsSync(path.join(data, 'logs', 'dep_ffffffffffffffff.gz')), m);
 
 // ---- rollback, restart ----
 
