@@ -22,7 +22,7 @@
 #include "ipc/sock.h"
 #include "trust/random.h"
 
-#define TICK_MS          30000
+#define TICK_MS          5000
 #define CHALLENGE_OLD_MS (5 * 60 * 1000)
 #define RELEASES_MAX     65536u
 

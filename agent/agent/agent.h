@@ -39,7 +39,7 @@ struct project {
     bool waits;        /* next is to run */
     struct wish next;
     uint16_t ports[JOURNAL_APPS_MAX][2];
-    int32_t pids[JOURNAL_APPS_MAX];
+    int32_t pids[JOURNAL_APPS_MAX], daemon_pid;
     char trouble[600]; /* of what serves, or "" */
     struct drain *drains[DRAINS_MAX];
     /* the last result */

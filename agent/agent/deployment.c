@@ -290,6 +290,7 @@ static int journal_live(struct deployment *d, struct error *err)
     memcpy(d->project->ports, d->work.is.ports, sizeof d->project->ports);
     memcpy(d->project->pids, d->work.pids, sizeof d->project->pids);
     d->project->trouble[0] = 0;
+    d->project->daemon_pid = 0;
     return 0;
 }
 

@@ -142,6 +142,7 @@ static void on_job(uv_work_t *job, int status)
     secrets_mask_text(&l->values, l->err.text, sizeof l->err.text);
     tell_apps(l);
     snprintf(p->trouble, sizeof p->trouble, "%s", l->rc < 0 ? l->err.text : "");
+    p->daemon_pid = l->work.daemon_pid;
     if (!l->stop) {
         memcpy(p->ports, l->work.is.ports, sizeof p->ports);
         for (int i = 0; i < JOURNAL_APPS_MAX; i++)
@@ -178,6 +179,7 @@ static int begin(struct agent *a, struct project *p, bool stop, uint64_t client,
     l->work.manifest = &l->manifest;
     l->work.values = &l->values;
     l->work.old = j->live;
+    l->work.daemon_pid = p->daemon_pid;
     snprintf(l->work.project, sizeof l->work.project, "%s", p->name);
     for (size_t i = 0; i < l->manifest.app_count; i++) {
         const struct journal_app *live = journal_live_app(&j->live, l->manifest.apps[i].name);

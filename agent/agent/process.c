@@ -370,6 +370,20 @@ int process_stop_live(struct work *w, struct error *err)
     return rc;
 }
 
+/* The daemon that was looked at before still runs: so do its apps, or it starts them again itself. */
+static bool same_daemon(struct work *w, int32_t *pid)
+{
+    struct warden_unit unit;
+    struct warden_unit_is is;
+    struct error ignored;
+    unit_of(w, "", 0, 1, &unit);
+    *pid = 0;
+    if (warden_call(WARDEN_UNIT_STATE, &unit, sizeof unit, -1, &is, sizeof is, &ignored) < 0 || is.state != UNIT_RUNNING)
+        return false;
+    *pid = is.pid;
+    return w->daemon_pid != 0 && is.pid == w->daemon_pid;
+}
+
 static int apply_one(struct work *w, unsigned app, unsigned *started, struct error *err)
 {
     const struct journal_app *live = journal_live_app(&w->old, w->manifest->apps[app].name);
@@ -384,6 +398,9 @@ static int apply_one(struct work *w, unsigned app, unsigned *started, struct err
         if (warden_call(WARDEN_FLAG_SET, &flag, sizeof flag, -1, &is, sizeof is, err) < 0)
             return -1;
     }
+    int32_t pid;
+    if (live->pm2 != 0 && same_daemon(w, &pid))
+        return 0;
     if (process_state(w, live, w->old.release, &state, err) == 0 && strcmp(state.status, "absent") != 0 &&
         strcmp(state.status, "failed") != 0 && strcmp(state.status, "errored") != 0 && strcmp(state.status, "stopped") != 0)
         return 0; /* untouched when only Klystrr was restarted */
@@ -400,5 +417,7 @@ int process_apply_live(struct work *w, unsigned *started, struct error *err)
     for (unsigned i = 0; i < w->manifest->app_count; i++)
         if (apply_one(w, i, started, err) < 0)
             rc = -1;
+    if (rc < 0 || !same_daemon(w, &w->daemon_pid))
+        w->daemon_pid = rc < 0 ? 0 : w->daemon_pid;
     return rc;
 }

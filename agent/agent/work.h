@@ -31,6 +31,7 @@ struct work {
     int stays[JOURNAL_APPS_MAX];   /* their standard input, which ends the relay when closed; -1 */
     int32_t pids[JOURNAL_APPS_MAX];
     char generations[JOURNAL_APPS_MAX][24]; /* of vhosts; "" unknown */
+    int32_t daemon_pid; /* of the pm2 daemon in which the live apps were last seen; 0: look again */
     bool committed;
     uint32_t box_level;
 };
