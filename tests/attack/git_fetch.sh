@@ -86,6 +86,16 @@ expect "ignores every configuration (GIT-06)" 0 env HOME="$work/home" XDG_CONFIG
     https_proxy=http://127.0.0.1:1 "$fetch" fetch --mirror "$work/mirror.git" --staging "$work/staging2" --url "$url/ok/app.git" \
     --ref refs/heads/main --commit "$head" --ca "$work/ca.pem"
 
+rm -rf "$work/mirror.git"
+for moment in 0.01 0.03 0.06 0.1 0.15 0.2 0.3; do
+    timeout -s KILL $moment "$fetch" fetch --mirror "$work/mirror.git" --staging "$work/killed" --url "$url/ok/app.git" \
+        --ref refs/heads/main --commit "$head" --ca "$work/ca.pem" >/dev/null 2>&1
+    expect "what a killed fetch left goes, after $moment s (GIT-17)" 0 "$fetch" remove --dir "$work/killed"
+    expect "and the next fetch works (GIT-17)" 0 fetch_it ok/app.git "$head"
+    check "completely" test "$(cat "$work/staging/src/a.js")$(cat "$work/staging/src/b.js")" = onetwo
+    [ "$moment" != 0.1 ] || rm -rf "$work/mirror.git"
+done
+
 for evil in file:///etc git://localhost/x http://localhost/x 'ssh://-oProxyCommand=x/y' 'https://u:p@localhost/x' \
     'https://localhost/../x' 'https://localhost/a b' 'ext::sh -c x' 'https://localhost' 'https://-x/y' '/etc' "$(printf 'https://h/\nx')"; do
     expect "refuses the URL $evil (GIT-14)" E_SOURCE_URL "$fetch" resolve --url "$evil" --ref refs/heads/main
