@@ -244,7 +244,7 @@ server {
     fastcgi_param PATH_INFO \$uri;
     fastcgi_param GIT_CONFIG_COUNT 1;
     fastcgi_param GIT_CONFIG_KEY_0 safe.directory;
-    fastcgi_param GIT_CONFIG_VALUE_0 $git_home/sample.git;
+    fastcgi_param GIT_CONFIG_VALUE_0 *;
   }
 }
 NGINX
