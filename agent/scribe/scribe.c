@@ -19,6 +19,8 @@
 #define READ_SIZE   65536u
 #define RETRY_MS    1000
 #define STATS_MS    1000
+#define WAITING_MAX (64u * 1024u * 1024u) /* lines of what was read at once, stamps included */
+#define MEMBER_TAKE 16384u
 #define ADDED_LINES 256u /* secrets that phases may add, all together */
 
 struct source {
@@ -41,6 +43,7 @@ struct scribe {
     size_t secrets, added;
     struct source sources[SCRIBE_PIPES_MAX];
     struct member *member;
+    struct buf waiting; /* stamped lines that the member takes when it has been written */
     uint64_t end; /* of the spool: whole and fsynced */
     bool started, paused, closing, gone;
     bool trouble;
@@ -110,18 +113,39 @@ static bool write_member(struct scribe *s)
     return true;
 }
 
-/* stamp_sink: a line goes into the member. While a full one cannot be written, this waits: nothing more is read then,
- * so it happens only for the rest of what was read already. */
+/* Whole lines that wait go into the member until it is full. A line is shorter than MEMBER_TAKE. */
+static int refill(struct scribe *s, struct error *err)
+{
+    while (s->waiting.size > 0 && !member_is_due(s->member, clock_mono_ms())) {
+        size_t part = s->waiting.size < MEMBER_TAKE ? s->waiting.size : MEMBER_TAKE;
+        while (s->waiting.data[part - 1] != '\n')
+            part--;
+        if (member_add(s->member, s->waiting.data, part, clock_mono_ms(), err) < 0)
+            return -1;
+        buf_drop_front(&s->waiting, part);
+    }
+    return 0;
+}
+
+/* stamp_sink: a line goes into the member, or, while that cannot be written, waits; nothing more is read then. */
 static int take_line(void *context, const uint8_t *line, size_t size, struct error *err)
 {
     struct scribe *s = context;
     s->stats.lines++;
-    while (member_is_due(s->member, clock_mono_ms()) && !write_member(s)) {
-        if (s->closing && clock_mono_ms() >= s->close_at)
-            return fail(err, "E_SPOOL_WRITE", "the spool cannot be written, and the time to close it is over");
-        (void)poll(NULL, 0, RETRY_MS);
-    }
-    return member_add(s->member, line, size, clock_mono_ms(), err);
+    bool full = s->trouble || s->waiting.size > 0 ||
+                (member_is_due(s->member, clock_mono_ms()) && !write_member(s));
+    return full ? buf_add(&s->waiting, line, size, err)
+                : member_add(s->member, line, size, clock_mono_ms(), err);
+}
+
+/* All that is there, in as many members as it takes. */
+static bool write_all_members(struct scribe *s, struct error *err)
+{
+    do {
+        if (!write_member(s) || refill(s, err) < 0)
+            return false;
+    } while (!member_is_empty(s->member));
+    return true;
 }
 
 /* ---- secrets ---- */
@@ -448,7 +472,7 @@ static int on_close(struct scribe *s, const struct ipc_record *r, struct error *
 
 static int on_flush(struct scribe *s, const struct ipc_record *r, struct error *err)
 {
-    if (!write_member(s))
+    if (!write_all_members(s, err))
         return fail(err, "E_SPOOL_WRITE", "the spool cannot be written; it is tried again every second");
     tell_synced(s, SCRIBE_SYNCED, r->head.serial);
     return 0;
@@ -524,7 +548,7 @@ static int turn(struct scribe *s, struct error *err)
     struct pollfd waits[SCRIBE_PIPES_MAX + 1];
     struct source *who[SCRIBE_PIPES_MAX + 1];
     nfds_t count = 0;
-    bool reads = !s->paused && !s->trouble;
+    bool reads = !s->paused && !s->trouble && s->waiting.size == 0;
     waits[count++] = (struct pollfd){.fd = s->gone ? -1 : s->control, .events = POLLIN};
     for (size_t i = 0; i < SCRIBE_PIPES_MAX && reads; i++) {
         if (s->sources[i].fd < 0)
@@ -538,22 +562,23 @@ static int turn(struct scribe *s, struct error *err)
     if (waits[0].revents != 0)
         hear(s);
     for (nfds_t i = 1; i < count; i++)
-        if (waits[i].revents != 0 && who[i]->fd == waits[i].fd && read_source(who[i], err) < 0)
+        if (waits[i].revents != 0 && !s->trouble && who[i]->fd == waits[i].fd && read_source(who[i], err) < 0)
             return -1;
     if (s->gone && (ready == 0 || !reads))
         s->close_at = 0; /* nobody is there to wait for, and nothing more is in the pipes */
     return 0;
 }
 
-static void tick(struct scribe *s)
+static int tick(struct scribe *s, struct error *err)
 {
     int64_t now = clock_mono_ms();
-    if (s->trouble ? now >= s->retry_at : member_is_due(s->member, now))
-        (void)write_member(s);
+    if ((s->trouble ? now >= s->retry_at : member_is_due(s->member, now)) && write_member(s) && refill(s, err) < 0)
+        return -1;
     if (now >= s->stats_at) {
         tell_stats(s);
         s->stats_at = now + STATS_MS;
     }
+    return 0;
 }
 
 static bool is_over(const struct scribe *s)
@@ -568,7 +593,7 @@ static int finish(struct scribe *s, struct error *err)
     for (size_t i = 0; i < SCRIBE_PIPES_MAX; i++)
         if (s->sources[i].fd >= 0 && end_source(&s->sources[i], err) < 0)
             return -1;
-    if (!write_member(s) && !write_member(s))
+    if (!write_all_members(s, err))
         return fail(err, "E_SPOOL_WRITE", "the last lines of the log could not be written to the spool");
     tell_stats(s);
     tell_synced(s, SCRIBE_CLOSED, s->close_serial);
@@ -578,9 +603,8 @@ static int finish(struct scribe *s, struct error *err)
 static int work(struct scribe *s, const volatile int *stop, struct error *err)
 {
     while (!is_over(s)) {
-        if (turn(s, err) < 0)
+        if (turn(s, err) < 0 || tick(s, err) < 0)
             return -1;
-        tick(s);
         if ((s->gone || *stop) && !s->closing) {
             s->closing = true;
             s->close_at = clock_mono_ms() + RETRY_MS;
@@ -597,6 +621,7 @@ int scribe_run(int control, int spool, const volatile int *stop, struct error *e
     s->control = control;
     s->spool = spool;
     s->patterns = PATTERNS;
+    s->waiting.limit = WAITING_MAX;
     for (size_t i = 0; i < SCRIBE_PIPES_MAX; i++)
         s->sources[i].fd = -1;
     int result = member_new(&s->member, err);
@@ -608,6 +633,7 @@ int scribe_run(int control, int spool, const volatile int *stop, struct error *e
         forget_source(&s->sources[i]);
     mask_set_free(s->set);
     member_free(s->member);
+    buf_free(&s->waiting);
     patterns_free(&s->patterns);
     cleanup_close(&s->control);
     cleanup_close(&s->spool);

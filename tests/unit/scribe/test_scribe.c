@@ -11,6 +11,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -311,6 +313,41 @@ static void what_was_read_is_written_when_the_agent_goes_away(void **state)
     close(out);
 }
 
+static void limit_file_size(pid_t pid, rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, NULL, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, &limit, NULL), 0);
+}
+
+/* A limit on file size stands for a full disk. */
+static void on_a_full_disk_it_answers_and_loses_nothing(void **state)
+{
+    struct bench *b = *state;
+    char line[64];
+    size_t lines = 0, got = 0;
+    assert_int_equal(started(b, 0), 0);
+    int out = add_pipe(b, 1, SCRIBE_OUT, 0);
+    limit_file_size(b->pid, 10);
+    put(out, "first\n");
+    assert_non_null(hear(b, SCRIBE_TROUBLE, 0, sizeof(struct ipc_error)));
+    say(b, SCRIBE_FLUSH, NULL, 0, -1);
+    assert_non_null(hear(b, IPC_VERB_ERROR, 7, sizeof(struct ipc_error)));
+    fcntl(out, F_SETFL, O_NONBLOCK);
+    for (;; lines++) {
+        snprintf(line, sizeof line, "line %06zu\n", lines);
+        if (write(out, line, strlen(line)) < 0)
+            break;
+    }
+    limit_file_size(b->pid, RLIM_INFINITY);
+    close(out);
+    AUTO_BUF struct buf log = closed(b, 20000);
+    for (const char *at = buf_text(&log); (at = strchr(at, '\n')) != NULL; at++)
+        got++;
+    assert_int_equal(got, lines + 1);
+}
+
 static void bad_records_are_refused_and_change_nothing(void **state)
 {
     struct bench *b = *state;
@@ -352,6 +389,7 @@ static void bad_records_are_refused_and_change_nothing(void **state)
 
 int main(void)
 {
+    signal(SIGXFSZ, SIG_IGN);
     const struct CMUnitTest tests[] = {
         scribe_test(writes_what_pipes_bring_masked),
         scribe_test(masks_each_stream_for_itself),
@@ -362,6 +400,7 @@ int main(void)
         scribe_test(a_replaced_scribe_repairs_the_spool_and_drops_half_secrets),
         scribe_test(drains_only_as_long_as_it_may),
         scribe_test(what_was_read_is_written_when_the_agent_goes_away),
+        scribe_test(on_a_full_disk_it_answers_and_loses_nothing),
         scribe_test(bad_records_are_refused_and_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
