@@ -68,7 +68,7 @@ static void clears_everything_but_what_links_point_to(void **state)
     lab_file(lab, "a/b/c", 0000);
     assert_int_equal(symlinkat(outside, lab->root, "a/link"), 0);
     assert_int_equal(symlinkat("/tmp", lab->root, "a/b/folder"), 0);
-    fchmodat(lab->root, "a/b", 0000, 0);
+    assert_int_equal(fchmodat(lab->root, "a/b", 0000, 0), 0);
     assert_int_equal(tree_clear(lab->root, &removed, &left, NULL), 0);
     assert_int_equal(removed, 5);
     assert_int_equal(left, 0);
