@@ -113,6 +113,18 @@ ok "a closed connection kills" -z "$(pgrep -f 986547)"
 box --profile activate --cwd . --hangup 200 -- sh -c 'setsid sleep 986548 & while :; do sleep 986548; done'
 sleep 0.5
 ok "also without a PID namespace" -z "$(pgrep -f 986548)"
+# kill -9 of confine itself takes the box along.
+for profile in build activate; do
+    case $profile in build) set -- --subject $subject ;; activate) set -- --profile activate --cwd . ;; esac
+    box "$@" -- sh -c 'setsid sleep 986549 & while :; do sleep 986549; done' &
+    client=$!
+    until_true 5 pgrep -f 'sleep 986549'
+    pkill -9 -P "$(pgrep -f "box_client --confine $build/bin/klystrr-confine" | tr '\n' ',' | sed 's/,$//')" klystrr-confine
+    wait $client
+    dead() { ! pgrep -f 'sleep 986549'; }
+    until_true 5 dead
+    ok "kill -9 of confine takes $profile along" $? = 0
+done
 # SBX-13: nobody outside is reached.
 sleep 300 &
 victim=$!

@@ -24,6 +24,8 @@ bed_users
 "$build/tests/policy_write" /etc/klystrr/policy.table 'shop:20000-20003:shop.test,*.shop.test' 'other:20000-20003:other.test' 'off:20000-20100:off.test:paused'
 supervise
 ok "a first one starts" $? = 0
+until_true 5 test -s /var/lib/klystrr/journal/test
+until_true 5 test -s /var/lib/klystrr/identity/test
 ok "the agent gets two sockets" "$(cat /var/lib/klystrr/journal/test)" = "2 control:link"
 ok "the uplink gets one" "$(cat /var/lib/klystrr/identity/test)" = "1 agent"
 ok "the agent's state is its own" "$(stat -c '%U %a' /var/lib/klystrr/journal /var/lib/klystrr/seal | sort -u)" = "klystrr 700"
