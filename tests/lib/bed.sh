@@ -1,6 +1,7 @@
 # shellcheck disable=SC2016,SC3045
 # Sourced by tests that need Klystrr's folders and users as root, without changing the machine: everything in a mount
-# namespace with its own /etc, /run/klystrr, /srv/klystrr, /var/lib/klystrr and /opt/klystrr. POSIX sh.
+# namespace with its own /etc, /run/klystrr, /srv/klystrr, /var/lib/klystrr and /opt/klystrr, and in a PID namespace: users
+# made there share their numbers with others of this machine, and removing a project kills all that its users run. POSIX sh.
 # A test calls `bed_enter "$0" "$@"` first; it comes back inside.
 
 bed_skip() {
@@ -13,7 +14,7 @@ bed_enter() {
     if [ "${BED_INSIDE:-}" != yes ]; then
         unshare -m true 2>/dev/null || bed_skip "no mount namespaces here"
         # shellcheck disable=SC2086
-        BED_INSIDE=yes exec unshare -m --propagation private ${BED_UNSHARE:-} -- sh "$@"
+        BED_INSIDE=yes exec unshare -m -p -f --kill-child --mount-proc --propagation private ${BED_UNSHARE:-} -- sh "$@"
     fi
     bed_mounts
 }
