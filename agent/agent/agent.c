@@ -245,6 +245,50 @@ static void carry_out(struct agent *a, const struct order *o, const uint8_t *dig
     put_wish(a, &wish);
 }
 
+/* What a box is here, by making one: the level is told to the plane and shown in the status. */
+struct level_job {
+    uv_work_t job;
+    struct agent *agent;
+    struct box_ended ended;
+};
+
+static void run_level(uv_work_t *job)
+{
+    struct level_job *l = job->data;
+    const char *const argv[] = {"klystrr-probe", "--who", "--port", "1", NULL};
+    struct box_request request = {.start = {.profile = BOX_PROBE, .timeout_s = 10}, .argv = argv, .in = -1, .out = -1,
+                                  .err = -1, .extra = {-1, -1}};
+    struct error err;
+    if (box_run(&request, -1, &l->ended, &err) < 0)
+        l->ended.level = 0;
+}
+
+static void on_level(uv_work_t *job, int status)
+{
+    struct level_job *l = job->data;
+    struct agent *a = l->agent;
+    bool news = status == 0 && l->ended.level > a->box_level;
+    if (news)
+        a->box_level = l->ended.level;
+    free(l);
+    if (news && a->link != NULL && link_connected(a->link) && a->journal != NULL && a->enrolled) {
+        tell_hello(a);
+        report_publish(a);
+        link_send(a->link, LINK_READY, NULL, 0, -1);
+    }
+}
+
+static void find_level(struct agent *a)
+{
+    struct level_job *l = calloc(1, sizeof *l);
+    if (l == NULL)
+        return;
+    l->agent = a;
+    l->job.data = l;
+    if (uv_queue_work(a->loop, &l->job, run_level, on_level) < 0)
+        free(l);
+}
+
 /* Documents. */
 static bool hold(struct agent *a, const struct signed_bytes *document)
 {
@@ -650,6 +694,7 @@ int agent_open(struct agent *a, uv_loop_t *loop, const struct agent_files *files
     *a = (struct agent){.loop = loop, .box_level = 1};
     if (prepare(a, files, err) < 0 || uv_timer_init(loop, &a->timer) < 0)
         return -1;
+    find_level(a);
     if (start_journal(a, &why) < 0)
         fprintf(stderr, "klystrr-agent: %s %s\n", why.code, why.text);
     a->timer.data = a;
