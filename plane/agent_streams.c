@@ -223,8 +223,8 @@ static void send_acks(struct agent *a, struct agent_stream *s, struct stream_in 
         agent_send(a, &m);
 }
 
-/* The end was heard and acknowledged on this connection. A stream that was whole before stays open until then: its host
- * did not hear of it and says the end again. */
+/* The end was heard and acknowledged on this connection. A stream that was whole before stays open until then:
+ * its host did not hear of it and says the end again. */
 static void free_if_over(struct agent *a, struct agent_stream *s, const struct stream_in *in)
 {
     if (!s->final || !in->closed_told || s->dirty)

@@ -73,6 +73,19 @@ void agent_close(struct agent *a, uint16_t code, const char *why)
 
 /* ---- messages ---- */
 
+/* A seal key that comes over the connection is not believed: whoever owns the uplink could put theirs there. */
+static void check_seal(struct agent *a, const struct message_hello *h)
+{
+    struct error err;
+    struct store_server v;
+    if (store_server(&a->plane->store, a->server, &v, &err) != 0 || memcmp(v.seal, h->seal, sizeof v.seal) == 0)
+        return;
+    plane_log("%s: its seal key is not the one it was enrolled with; values stay sealed to that one",
+              a->server);
+    agent_send_error(a, "E_SEAL_KEY", "this is not the seal key that was enrolled; enrol this host anew",
+                     "hello");
+}
+
 static void note_hello(struct agent *a, const struct message_hello *h)
 {
     struct error err;
@@ -85,6 +98,7 @@ static void note_hello(struct agent *a, const struct message_hello *h)
     COPY_TEXT(told.version, h->version);
     if (store_server_hello(&a->plane->store, &told, &err) < 0)
         plane_log("%s: %s", a->server, err.text);
+    check_seal(a, h);
     memcpy(a->challenge, h->challenge, sizeof a->challenge);
     a->challenge_at = clock_boot_ms();
     a->challenge_wanted = false;

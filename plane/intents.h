@@ -1,8 +1,8 @@
 /* What was asked for: rows of deployments that wait until their host is there, and which of them is next.
  *
  * On one host a project's deployments run one after the other; a newer one takes the place of an older one that
- * still waits. A commit that a webhook or a poll brings is asked for only if it is not what was asked for last, and
- * a poll never makes the first deployment of a project on a server. */
+ * still waits. A commit that a webhook or a poll brings is asked for only if it is not what was asked for last,
+ * and a poll never makes the first deployment of a project on a server. */
 #ifndef KLY_PLANE_INTENTS_H
 #define KLY_PLANE_INTENTS_H
 

@@ -20,6 +20,7 @@
 #include "plane/follow.h"
 #include "plane/poll.h"
 #include "plane/resolve.h"
+#include "plane/retention.h"
 
 #define TICKETS_S       86400
 #define ROTATE_MS       (12ull * 3600 * 1000)
@@ -170,10 +171,21 @@ struct ending {
     bool finished;
 };
 
+static void forget_old(struct plane *p)
+{
+    struct error err;
+    int64_t removed = 0;
+    if (retention_run(&p->store, &p->logs, clock_wall_ms(), &removed, &err) < 0)
+        plane_log("forgetting what is old: %s: %s", err.code, err.text);
+    else if (removed > 0)
+        plane_log("removed %lld logs older than 90 days", (long long)removed);
+}
+
 static void on_rotate(void *ctx)
 {
     struct ending *e = ctx;
     struct error err;
+    forget_old(e->plane);
     if (tls_tickets_rotate(e->plane->tickets, &err) < 0)
         plane_log("%s", err.text);
 }
@@ -284,6 +296,8 @@ static int run(struct plane *p, const struct plane_options *o, struct error *err
     if (rc < 0)
         finish(&e);
     else
+        forget_old(p);
+    if (rc == 0)
         plane_log("plane %s, version %s, is up", p->home.id, KLY_VERSION);
     uv_run(&p->uv, UV_RUN_DEFAULT);
     return rc;

@@ -218,4 +218,15 @@ int store_stream_save(struct store *s, const struct store_stream *v, struct erro
 int store_streams(struct store *s, const char *server, int (*each)(void *ctx, const struct store_stream *v),
                   void *ctx, struct error *err) KLY_MUST_USE;
 
+/* ---- retention ---- */
+
+/* Deployments that are done, were asked for before then, and whose log is still here. By our own clock: a
+ * host's may be years off. */
+int store_logs_before(struct store *s, int64_t before, int64_t limit,
+                      int (*each)(void *ctx, const char *deployment), void *ctx,
+                      struct error *err) KLY_MUST_USE;
+int store_log_forget(struct store *s, const char *deployment, struct error *err) KLY_MUST_USE;
+/* Revoked API keys and host events from before then. */
+int store_forget_before(struct store *s, int64_t before, struct error *err) KLY_MUST_USE;
+
 #endif
