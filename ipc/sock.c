@@ -149,7 +149,8 @@ int memfd_sealed(const char *name, const void *data, size_t size, struct error *
     if (size > IPC_SEALED_MAX)
         return fail(err, "E_TOO_LARGE", "%zu bytes are too many to pass", size);
     AUTO_CLOSE int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || write_all(fd, data, size) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+    if (fd < 0 || write_all(fd, data, size) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0 ||
+        lseek(fd, 0, SEEK_SET) < 0)
         return fail_errno(err, "E_IPC_MEMFD", errno, "memory to pass could not be made");
     return take_fd(&fd);
 }

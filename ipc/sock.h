@@ -10,13 +10,15 @@
 
 /* Connects to a SOCK_SEQPACKET socket; CLOEXEC, blocking. Descriptor or -1: E_IPC_CONNECT. */
 int sock_connect(const char *path, struct error *err) KLY_MUST_USE;
-/* The same without ever waiting, also for a listener whose backlog is full (E_IPC_CONNECT then); non-blocking. */
+/* The same without ever waiting, also for a listener whose backlog is full (E_IPC_CONNECT then); non-blocking.
+ */
 int sock_connect_now(const char *path, struct error *err) KLY_MUST_USE;
-/* Makes a listening SOCK_SEQPACKET (stream: SOCK_STREAM) socket with exactly this mode and owner; replaces a stale
- * one that nobody listens on, refuses (E_IPC_IN_USE) one that answers. CLOEXEC, non-blocking. For supervise and tests;
- * on systemd the socket units make them. */
+/* Makes a listening SOCK_SEQPACKET (stream: SOCK_STREAM) socket with exactly this mode and owner; replaces a
+ * stale one that nobody listens on, refuses (E_IPC_IN_USE) one that answers. CLOEXEC, non-blocking. For
+ * supervise and tests; on systemd the socket units make them. */
 int sock_listen(const char *path, int type, mode_t mode, uid_t uid, gid_t gid, struct error *err) KLY_MUST_USE;
-/* Descriptor number `index` that the service manager passed (LISTEN_FDS protocol, first is 3), set CLOEXEC; or -1. Must be a socket. */
+/* Descriptor number `index` that the service manager passed (LISTEN_FDS protocol, first is 3), set CLOEXEC; or
+ * -1. Must be a socket. */
 int sock_inherited(unsigned index, struct error *err) KLY_MUST_USE;
 /* The same by name (LISTEN_FDNAMES): for a program with several, because systemd gives them in no order. */
 int sock_inherited_named(const char *name, struct error *err) KLY_MUST_USE;

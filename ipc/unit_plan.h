@@ -1,6 +1,6 @@
-/* What the warden leaves for `klystrr-confine --app`: a root-owned file (0400) in KLY_RUN_APPS, on tmpfs, because the
- * command's env holds secrets. A fixed head that confine reads as root, and behind it a box command that it
- * reads only after dropping root. */
+/* What the warden leaves for `klystrr-confine --app`: a root-owned file (0400) in KLY_RUN_APPS, on tmpfs,
+ * because the command's env holds secrets. A fixed head that confine reads as root, and behind it a box command
+ * that it reads only after dropping root. */
 #ifndef KLY_IPC_UNIT_PLAN_H
 #define KLY_IPC_UNIT_PLAN_H
 
@@ -15,9 +15,11 @@ struct unit_plan {
     uint32_t command_size;
 };
 
-/* "<project>" for the pm2 daemon, else "<project>:<app>:<slot>": the systemd instance, and the plan file's stem. */
+/* "<project>" for the pm2 daemon, else "<project>:<app>:<slot>": the systemd instance, and the plan file's
+ * stem. */
 void unit_name(const struct warden_unit *unit, char out[UNIT_NAME_SIZE]);
-/* "/run/klystrr/out/<project>.<app>.<slot>": the FIFO that the unit's output goes to; the daemon's app is "". */
+/* "/run/klystrr/out/<project>.<app>.<slot>": the FIFO that the unit's output goes to; the daemon's app is "".
+ */
 void unit_output_path(const struct warden_unit *unit, char out[128]);
 
 #endif

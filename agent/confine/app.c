@@ -23,10 +23,11 @@ static int read_head(const char *path, struct unit_plan *head, int *file, struct
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return fail_errno(err, "E_BOX_START", errno, "the unit's plan %s could not be opened", path);
-    if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 077) != 0 || read(fd, head, sizeof *head) != (ssize_t)sizeof *head ||
-        head->magic != UNIT_PLAN_MAGIC || head->size != sizeof *head || head->command_size == 0 ||
-        head->command_size > BOX_COMMAND_MAX || st.st_size != (off_t)(sizeof *head + head->command_size) ||
-        !IPC_TEXT_OK(head->unit.project) || !IPC_TEXT_OK(head->unit.app) || !IPC_TEXT_OK(head->unit.node))
+    if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 077) != 0 ||
+        read(fd, head, sizeof *head) != (ssize_t)sizeof *head || head->magic != UNIT_PLAN_MAGIC ||
+        head->size != sizeof *head || head->command_size == 0 || head->command_size > BOX_COMMAND_MAX ||
+        st.st_size != (off_t)(sizeof *head + head->command_size) || !IPC_TEXT_OK(head->unit.project) ||
+        !IPC_TEXT_OK(head->unit.app) || !IPC_TEXT_OK(head->unit.node))
         return fail(err, "E_BOX_START", "%s is no plan of the warden's", path);
     *file = take_fd(&fd);
     return 0;
@@ -52,7 +53,8 @@ int app_become(const char *path, struct error *err)
     struct launch launch = {.birth = -1, .command = -1};
     if (read_head(path, &head, &launch.command, err) < 0)
         return -1;
-    struct box_start start = {.profile = BOX_APP, .timeout_s = 1, .memory_mb = head.unit.memory_mb, .tasks = head.unit.tasks};
+    struct box_start start = {
+        .profile = BOX_APP, .timeout_s = 1, .memory_mb = head.unit.memory_mb, .tasks = head.unit.tasks};
     memcpy(start.project, head.unit.project, sizeof start.project);
     memcpy(start.node, head.unit.node, sizeof start.node);
     launch.command_at = sizeof head;

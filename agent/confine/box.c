@@ -1,8 +1,10 @@
-/* Happy path: BOX_START → plan → tmp, cgroup, namespaces → init builds the mounts and starts the command → `birth` closes at
- * exec: BOX_STARTED → `control` brings how it ended → init is reaped, the cgroup is empty → BOX_EXITED.
+/* Happy path: BOX_START → plan → tmp, cgroup, namespaces → init builds the mounts and starts the command →
+ * `birth` closes at exec: BOX_STARTED → `control` brings how it ended → init is reaped, the cgroup is empty →
+ * BOX_EXITED.
  *
- * Failure: whatever cannot be built comes back over `birth` and is told as IPC_VERB_ERROR; there is no box then.
- * End: the time limit and BOX_KILL ask with SIGTERM and kill after the grace; a closed connection kills at once. */
+ * Failure: whatever cannot be built comes back over `birth` and is told as IPC_VERB_ERROR; there is no box
+ * then. End: the time limit and BOX_KILL ask with SIGTERM and kill after the grace; a closed connection kills
+ * at once. */
 #include "agent/confine/box.h"
 
 #include <errno.h>
@@ -95,7 +97,8 @@ static int plan_box(struct box *box, struct ipc_record *record, struct error *er
     if (start == NULL || start->profile == BOX_APP)
         return fail(err, "E_BOX_START", "not the start of a box");
     if (policy_table_load(POLICY_TABLE_PATH, &policy, err) < 0 ||
-        plan_make(start, &policy, "/etc/passwd", "/etc/group", &box->launch.plan, err) < 0 || take_fds(box, r, err) < 0)
+        plan_make(start, &policy, "/etc/passwd", "/etc/group", &box->launch.plan, err) < 0 ||
+        take_fds(box, r, err) < 0)
         return -1;
     box->launch.filter = filter_open(box->launch.plan.profile->filter, err);
     return box->launch.filter < 0 ? -1 : 0;
@@ -157,7 +160,8 @@ static void tell(struct box *box, uint16_t verb, const void *body, size_t size)
         box->gone = true;
 }
 
-/* Without a PID namespace init must outlive the others to sweep them; closing its control socket asks for that. */
+/* Without a PID namespace init must outlive the others to sweep them; closing its control socket asks for that.
+ */
 static void kill_box(struct box *box)
 {
     box->killed = true;
@@ -207,7 +211,9 @@ static void tell_started(struct box *box)
 {
     struct box_started started = {
         .pid = box->init,
-        .level = !landlock_here() ? 1 : box->group.limited ? 3 : 2,
+        .level = !landlock_here()     ? 1
+                 : box->group.limited ? 3
+                                      : 2,
         .cgroup_ino = box->group.inode,
     };
     box->started = true;
@@ -236,7 +242,8 @@ static void on_control(struct box *box)
 {
     struct ipc_record record;
     if (ipc_recv(box->control, &record, NULL) == IPC_OK) {
-        const struct init_ended *ended = record.head.verb == INIT_ENDED ? ipc_body(&record, sizeof *ended) : NULL;
+        const struct init_ended *ended =
+            record.head.verb == INIT_ENDED ? ipc_body(&record, sizeof *ended) : NULL;
         box->ended_known = ended != NULL;
         if (ended != NULL)
             box->ended = *ended;
@@ -257,8 +264,10 @@ static void on_refused(struct box *box, short events)
 static int watch(struct box *box, struct error *err)
 {
     while (box->control >= 0) {
-        struct pollfd watched[4] = {
-            {box->gone ? -1 : box->conn, POLLIN, 0}, {box->birth, POLLIN, 0}, {box->control, POLLIN, 0}, {box->listener, POLLIN, 0}};
+        struct pollfd watched[4] = {{box->gone ? -1 : box->conn, POLLIN, 0},
+                                    {box->birth, POLLIN, 0},
+                                    {box->control, POLLIN, 0},
+                                    {box->listener, POLLIN, 0}};
         int64_t left = box->deadline_ms - clock_mono_ms();
         int n = poll(watched, 4, left < 0 ? 0 : (int)left);
         if (n == 0 || (n < 0 && errno != EINTR) || left <= 0)

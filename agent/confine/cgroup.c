@@ -56,7 +56,8 @@ static bool own_folder(char *out, size_t size)
     return false;
 }
 
-/* Controllers are passed on only by a cgroup without processes: in a unit of our own (Delegate=) we step aside. */
+/* Controllers are passed on only by a cgroup without processes: in a unit of our own (Delegate=) we step aside.
+ */
 static bool pass_controllers(int own)
 {
     if (mkdirat(own, "confine", 0755) < 0 && errno != EEXIST)
@@ -80,7 +81,8 @@ void cgroup_make(const struct plan *plan, struct cgroup *group)
     int parent = own_folder(own, sizeof own) ? open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (parent < 0)
         return;
-    bool unit = strstr(own, "klystrr-box@") != NULL && get(parent, "cgroup.controllers", controllers, sizeof controllers) > 0;
+    bool unit = strstr(own, "klystrr-box@") != NULL &&
+                get(parent, "cgroup.controllers", controllers, sizeof controllers) > 0;
     group->limited = unit && strstr(controllers, "memory") != NULL && pass_controllers(parent);
     snprintf(group->path, sizeof group->path, "%s/box-%s-%d", own, plan->profile->name, (int)getpid());
     if (mkdir(group->path, 0755) == 0)
@@ -95,8 +97,9 @@ int cgroup_enter(struct cgroup *group, const struct plan *plan, pid_t pid, struc
     if (group->dir < 0)
         return 0;
     unsigned long long memory = (unsigned long long)plan->start.memory_mb << 20;
-    if (group->limited && ((memory != 0 && (put_number(group->dir, "memory.max", memory) < 0)) ||
-                           (plan->start.tasks != 0 && put_number(group->dir, "pids.max", plan->start.tasks) < 0)))
+    if (group->limited &&
+        ((memory != 0 && (put_number(group->dir, "memory.max", memory) < 0)) ||
+         (plan->start.tasks != 0 && put_number(group->dir, "pids.max", plan->start.tasks) < 0)))
         return fail_errno(err, "E_BOX_CGROUP", errno, "a limit could not be set in %s", group->path);
     if (group->limited && memory != 0)
         (void)put(group->dir, "memory.swap.max", "0"); /* a kernel without swap accounting has no such file */

@@ -13,7 +13,8 @@ struct cgroup {
 
 /* Never fails: a machine without cgroup v2 gives a box without one, and the level says so. */
 void cgroup_make(const struct plan *plan, struct cgroup *group);
-/* Puts the box's first process in. E_BOX_CGROUP, also when a limit was asked for, is possible and cannot be set. */
+/* Puts the box's first process in. E_BOX_CGROUP, also when a limit was asked for, is possible and cannot be
+ * set. */
 int cgroup_enter(struct cgroup *group, const struct plan *plan, pid_t pid, struct error *err) KLY_MUST_USE;
 void cgroup_kill(const struct cgroup *group);
 /* Highest memory use in KiB, 0 unknown; whether the kernel killed for memory. */

@@ -67,8 +67,8 @@ int drop_user(const struct plan *plan, struct error *err)
     if (setgroups(1, &plan->group) < 0 || setresgid(plan->gid, plan->gid, plan->gid) < 0 ||
         setresuid(plan->uid, plan->uid, plan->uid) < 0 || keep_capabilities(0) < 0)
         return trouble(err, "the user");
-    if (getresuid(&real, &effective, &saved) < 0 || real != plan->uid || effective != plan->uid || saved != plan->uid ||
-        setuid(0) == 0)
+    if (getresuid(&real, &effective, &saved) < 0 || real != plan->uid || effective != plan->uid ||
+        saved != plan->uid || setuid(0) == 0)
         return fail(err, "E_BOX_DROP", "root could not be given up");
     return 0;
 }

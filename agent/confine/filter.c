@@ -24,8 +24,9 @@ int filter_open(const char *name, struct error *err)
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(err, "E_BOX_FILTER", errno, "the seccomp program %s is missing", path);
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022) != 0 || st.st_size == 0 ||
-        st.st_size > (off_t)(PROGRAM_MAX * sizeof(struct sock_filter)) || st.st_size % (off_t)sizeof(struct sock_filter) != 0)
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022) != 0 ||
+        st.st_size == 0 || st.st_size > (off_t)(PROGRAM_MAX * sizeof(struct sock_filter)) ||
+        st.st_size % (off_t)sizeof(struct sock_filter) != 0)
         return fail(err, "E_BOX_FILTER", "%s is not root's alone to write, or is no seccomp program", path);
     return take_fd(&fd);
 }

@@ -126,7 +126,8 @@ static void watch(const struct launch *launch, int control, int signals, pid_t c
     for (;;) {
         if (poll(watched, 2, -1) < 0 && errno != EINTR)
             return;
-        if ((watched[1].revents & POLLIN) != 0 && read(signals, &info, sizeof info) > 0 && reap(command, &status)) {
+        if ((watched[1].revents & POLLIN) != 0 && read(signals, &info, sizeof info) > 0 &&
+            reap(command, &status)) {
             report(control, status);
             return;
         }
@@ -149,7 +150,8 @@ void init_run(struct launch *launch, int control)
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* without one, the closed control socket tells us to sweep first */
     wait_for_go(control);
     int signals = signalfd(-1, &child, SFD_CLOEXEC);
-    if (signals < 0 || sigprocmask(SIG_BLOCK, &child, NULL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
+    if (signals < 0 || sigprocmask(SIG_BLOCK, &child, NULL) < 0 ||
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
         fail_errno(&err, "E_BOX_INIT", errno, "the box's first process could not be set up");
         give_up(launch, &err);
     }

@@ -1,4 +1,5 @@
-/* The box's first process: builds the mounts, starts the command, reaps, and by ending takes all of it along. */
+/* The box's first process: builds the mounts, starts the command, reaps, and by ending takes all of it along.
+ */
 #ifndef KLY_CONFINE_INIT_H
 #define KLY_CONFINE_INIT_H
 
@@ -11,7 +12,8 @@ struct init_ended {
     uint32_t cpu_ms, peak_kb;
 };
 
-/* Runs in the new namespaces. control: to confine; launch->birth: for the listener and the first errors. Never returns. */
+/* Runs in the new namespaces. control: to confine; launch->birth: for the listener and the first errors. Never
+ * returns. */
 void init_run(struct launch *launch, int control) __attribute__((noreturn));
 
 #endif

@@ -9,9 +9,9 @@
 
 #include "base/buf.h"
 
-#define READING (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define ACCESS  ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1) /* all of ABI 1 */
-#define ACCESS_REFER (UINT64_C(1) << 13)                 /* ABI 2 */
+#define READING      (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define ACCESS       ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1) /* all of ABI 1 */
+#define ACCESS_REFER (UINT64_C(1) << 13)                      /* ABI 2 */
 
 bool landlock_here(void)
 {
@@ -45,11 +45,13 @@ int landlock_restrict(const struct plan *plan, struct error *err)
     if (!landlock_here())
         return 0;
     struct landlock_ruleset_attr handled = {.handled_access_fs = ACCESS | ACCESS_REFER};
-    AUTO_CLOSE int ruleset = (int)syscall(SYS_landlock_create_ruleset, &handled, sizeof handled.handled_access_fs, 0);
+    AUTO_CLOSE int ruleset =
+        (int)syscall(SYS_landlock_create_ruleset, &handled, sizeof handled.handled_access_fs, 0);
     if (ruleset < 0)
         return fail_errno(err, "E_BOX_LANDLOCK", errno, "no Landlock ruleset");
     if (allow(ruleset, "/", READING, err) < 0 || allow(ruleset, "/tmp", ACCESS | ACCESS_REFER, err) < 0 ||
-        allow(ruleset, "/dev", ACCESS, err) < 0 || allow(ruleset, "/proc", READING | LANDLOCK_ACCESS_FS_WRITE_FILE, err) < 0 ||
+        allow(ruleset, "/dev", ACCESS, err) < 0 ||
+        allow(ruleset, "/proc", READING | LANDLOCK_ACCESS_FS_WRITE_FILE, err) < 0 ||
         allow_plan(ruleset, plan, err) < 0)
         return -1;
     if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)

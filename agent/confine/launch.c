@@ -31,7 +31,8 @@ static int move_up(int *fd)
 static int place_fds(struct launch *launch, struct error *err)
 {
     unsigned count = 3 + launch->plan.start.extra_fds;
-    if (move_up(&launch->filter) < 0 || move_up(&launch->command) < 0 || (launch->birth >= 0 && move_up(&launch->birth) < 0))
+    if (move_up(&launch->filter) < 0 || move_up(&launch->command) < 0 ||
+        (launch->birth >= 0 && move_up(&launch->birth) < 0))
         return fail_errno(err, "E_BOX_FDS", errno, "descriptors could not be moved");
     for (unsigned i = 0; i < count; i++)
         if (move_up(&launch->fds[i]) < 0)
@@ -40,7 +41,8 @@ static int place_fds(struct launch *launch, struct error *err)
         if (dup2(launch->fds[i], (int)i) < 0)
             return fail_errno(err, "E_BOX_FDS", errno, "descriptor %u could not be placed", i);
     if (syscall(SYS_close_range, count, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
-        return fail_errno(err, "E_BOX_FDS", errno, "descriptors could not be closed (a kernel from 5.11 on is needed)");
+        return fail_errno(err, "E_BOX_FDS", errno,
+                          "descriptors could not be closed (a kernel from 5.11 on is needed)");
     return 0;
 }
 
@@ -73,7 +75,8 @@ static int set_environment(const struct plan *plan, struct box_command *command,
     char path[PLAN_PATH + 128], home[PLAN_PATH];
     environ = command->envp;
     plan_path(plan, plan->profile->home, home);
-    snprintf(path, sizeof path, "%s%s/usr/local/bin:/usr/bin:/bin", plan->node, plan->node[0] != 0 ? "/bin:" : "");
+    snprintf(path, sizeof path, "%s%s/usr/local/bin:/usr/bin:/bin", plan->node,
+             plan->node[0] != 0 ? "/bin:" : "");
     if ((!has_variable(command->envp, "PATH") && setenv("PATH", path, 1) < 0) ||
         (!has_variable(command->envp, "HOME") && setenv("HOME", home, 1) < 0) ||
         (!has_variable(command->envp, "LANG") && setenv("LANG", "C.UTF-8", 1) < 0))
@@ -120,8 +123,8 @@ int launch_run(struct launch *launch, struct error *err)
     if (place_fds(launch, err) < 0 || drop_limits(plan, err) < 0 || drop_user(plan, err) < 0)
         return -1;
     /* From here on nothing is root, and what comes from outside may be read. */
-    if (read_command(launch, &command, err) < 0 || go_to(plan, &command, err) < 0 || set_environment(plan, &command, err) < 0 ||
-        landlock_restrict(plan, err) < 0)
+    if (read_command(launch, &command, err) < 0 || go_to(plan, &command, err) < 0 ||
+        set_environment(plan, &command, err) < 0 || landlock_restrict(plan, err) < 0)
         return -1;
     char helper[PLAN_PATH];
     if (plan->profile->program != NULL) {

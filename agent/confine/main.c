@@ -8,7 +8,8 @@
 #include "agent/confine/box.h"
 #include "ipc/sock.h"
 
-/* systemd passes the accepted connection as descriptor 3 or as standard input, `klystrr-warden --supervise` as input. */
+/* systemd passes the accepted connection as descriptor 3 or as standard input, `klystrr-warden --supervise` as
+ * input. */
 static int connection(struct error *err)
 {
     struct stat st;
@@ -31,7 +32,8 @@ int main(int argc, char **argv)
         int conn = connection(&err);
         rc = conn < 0 ? -1 : box_serve(conn, &err);
     } else
-        rc = fail(&err, "E_USAGE", "klystrr-confine [--app PLAN]: started by units and the warden, not by hand");
+        rc =
+            fail(&err, "E_USAGE", "klystrr-confine [--app PLAN]: started by units and the warden, not by hand");
     if (rc < 0)
         fprintf(stderr, "<4>klystrr-confine: %s: %s\n", err.code, err.text);
     return rc < 0 ? 1 : 0;

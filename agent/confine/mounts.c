@@ -1,6 +1,7 @@
-/* A tmpfs at KLY_RUN_BOX becomes the root: the system read-only, a few files of /etc, a minimal /dev, the plan's
- * folders, then pivot_root and the host's tree is let go. Folders that lie in a tree of the box's own user are
- * opened without following symlinks and mounted by descriptor, so that no name there leads elsewhere. */
+/* A tmpfs at KLY_RUN_BOX becomes the root: the system read-only, a few files of /etc, a minimal /dev, the
+ * plan's folders, then pivot_root and the host's tree is let go. Folders that lie in a tree of the box's own
+ * user are opened without following symlinks and mounted by descriptor, so that no name there leads elsewhere.
+ */
 #include "agent/confine/mounts.h"
 
 #include <errno.h>
@@ -77,7 +78,8 @@ static int bind_fd(int source, const char *to, unsigned long flags, struct error
 }
 
 /* Shows `from` at `to`; a missing one is an error, or skipped if it is optional. */
-static int bind_path(const char *from, const char *to, unsigned long flags, bool optional, bool follow, struct error *err)
+static int bind_path(const char *from, const char *to, unsigned long flags, bool optional, bool follow,
+                     struct error *err)
 {
     int fd = follow ? open(from, O_PATH | O_CLOEXEC) : open_path(from);
     if (fd < 0)
@@ -117,9 +119,18 @@ static int system_folders(struct error *err)
 static int system_files(struct error *err)
 {
     static const char *const names[] = {
-        "resolv.conf", "hosts", "nsswitch.conf", "passwd", "group", "host.conf", "gai.conf", "protocols", "services",
-        "alternatives", "ssl/certs", "ssl/openssl.cnf", "ca-certificates", "ca-certificates.conf", "npmrc", "localtime",
-        "timezone", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "mime.types", "os-release", "debian_version", "python3",
+        "resolv.conf",     "hosts",
+        "nsswitch.conf",   "passwd",
+        "group",           "host.conf",
+        "gai.conf",        "protocols",
+        "services",        "alternatives",
+        "ssl/certs",       "ssl/openssl.cnf",
+        "ca-certificates", "ca-certificates.conf",
+        "npmrc",           "localtime",
+        "timezone",        "ld.so.cache",
+        "ld.so.conf",      "ld.so.conf.d",
+        "mime.types",      "os-release",
+        "debian_version",  "python3",
     };
     char path[64];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -142,8 +153,10 @@ static int tmpfs(const char *path, const char *options, unsigned long flags, str
 static int devices(struct error *err)
 {
     static const char *const names[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
-    static const char *const links[][2] = {{"/proc/self/fd", BASE "/dev/fd"}, {"/proc/self/fd/0", BASE "/dev/stdin"},
-                                           {"/proc/self/fd/1", BASE "/dev/stdout"}, {"/proc/self/fd/2", BASE "/dev/stderr"}};
+    static const char *const links[][2] = {{"/proc/self/fd", BASE "/dev/fd"},
+                                           {"/proc/self/fd/0", BASE "/dev/stdin"},
+                                           {"/proc/self/fd/1", BASE "/dev/stdout"},
+                                           {"/proc/self/fd/2", BASE "/dev/stderr"}};
     if (make_folders("/dev", err) < 0 || tmpfs("/dev/shm", "size=256m,mode=1777", 0, err) < 0)
         return -1;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -204,14 +217,16 @@ static int home(const struct plan *plan, struct error *err)
     char options[64];
     if (strcmp(plan->profile->home, BOX_HOME_PATH) != 0)
         return 0; /* one of the plan's folders */
-    snprintf(options, sizeof options, "size=512m,mode=0700,uid=%u,gid=%u", (unsigned)plan->uid, (unsigned)plan->gid);
+    snprintf(options, sizeof options, "size=512m,mode=0700,uid=%u,gid=%u", (unsigned)plan->uid,
+             (unsigned)plan->gid);
     return tmpfs(BOX_HOME_PATH, options, 0, err);
 }
 
 static int enter(struct error *err)
 {
-    if (mount(NULL, BASE, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, "size=4m,mode=0755") < 0 || chdir(BASE) < 0 ||
-        syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+    if (mount(NULL, BASE, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, "size=4m,mode=0755") < 0 ||
+        chdir(BASE) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
+        chdir("/") < 0)
         return trouble(err, "root");
     return 0;
 }
@@ -225,14 +240,14 @@ int mounts_build(const struct plan *plan, struct error *err)
     umask(022);
     if (mount("tmpfs", BASE, "tmpfs", MS_NOSUID | MS_NODEV, "size=4m,mode=0755") < 0)
         return trouble(err, "root");
-    if (system_folders(err) < 0 || system_files(err) < 0 || devices(err) < 0 || proc(plan, err) < 0 || own_tmp(plan, err) < 0 ||
-        home(plan, err) < 0 || plan_folders(plan, err) < 0)
+    if (system_folders(err) < 0 || system_files(err) < 0 || devices(err) < 0 || proc(plan, err) < 0 ||
+        own_tmp(plan, err) < 0 || home(plan, err) < 0 || plan_folders(plan, err) < 0)
         return -1;
     return enter(err);
 }
 
-/* As the box's own user, because root neither walks nor makes anything in a tree that is not root's. What rm cannot
- * remove stays the user's. */
+/* As the box's own user, because root neither walks nor makes anything in a tree that is not root's. What rm
+ * cannot remove stays the user's. */
 static int as_user(const struct plan *plan, const char *path, bool remove)
 {
     pid_t pid = fork();
@@ -261,7 +276,9 @@ int mounts_fresh_tmp(const struct plan *plan, struct error *err)
         return 0;
     mounts_drop_tmp(plan);
     tmp_path(plan, path);
-    return as_user(plan, path, false) < 0 ? fail(err, "E_BOX_MOUNT", "user %s could not make %s", plan->user, path) : 0;
+    return as_user(plan, path, false) < 0
+               ? fail(err, "E_BOX_MOUNT", "user %s could not make %s", plan->user, path)
+               : 0;
 }
 
 void mounts_drop_tmp(const struct plan *plan)

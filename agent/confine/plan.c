@@ -11,39 +11,113 @@
 
 #define LOWEST_UID 100 /* below are the system's own users: no box is ever one of them */
 
-/* A build's home lies in memory. What a release may write in is decided by owner and mode: its tree belongs to the
- * build user, its writable paths to the project's group. */
+/* A build's home lies in memory. What a release may write in is decided by owner and mode: its tree belongs to
+ * the build user, its writable paths to the project's group. */
 static const struct profile profiles[BOX_PROFILES] = {
-    [BOX_FETCH] = {.name = "fetch", .user = "kb-", .program = "klystrr-fetch", .filter = "fetch", .home = BOX_HOME_PATH,
-                   .cwd = "%P", .pid_namespace = true, .network = true, .umask = 022,
+    [BOX_FETCH] = {.name = "fetch",
+                   .user = "kb-",
+                   .program = "klystrr-fetch",
+                   .filter = "fetch",
+                   .home = BOX_HOME_PATH,
+                   .cwd = "%P",
+                   .pid_namespace = true,
+                   .network = true,
+                   .umask = 022,
                    .folders = {{"%P/mirror.git", NULL}, {"%P/staging", NULL}}},
-    [BOX_BUILD] = {.name = "build", .user = "kb-", .filter = "build", .home = BOX_HOME_PATH, .cwd = "%P/releases/%S",
-                   .tmp = "%P/cache", .tmp_kind = TMP_FRESH, .pid_namespace = true, .network = true, .shows_node = true,
-                   .needs_subject = true, .umask = 022,
+    [BOX_BUILD] = {.name = "build",
+                   .user = "kb-",
+                   .filter = "build",
+                   .home = BOX_HOME_PATH,
+                   .cwd = "%P/releases/%S",
+                   .tmp = "%P/cache",
+                   .tmp_kind = TMP_FRESH,
+                   .pid_namespace = true,
+                   .network = true,
+                   .shows_node = true,
+                   .needs_subject = true,
+                   .umask = 022,
                    .folders = {{"%P/staging/%S", "%P/releases/%S"}, {"%P/cache", NULL}}},
-    [BOX_RELEASE] = {.name = "release", .user = "ka-", .filter = "build", .home = BOX_HOME_PATH, .cwd = "%P/releases/%S",
-                     .tmp = "%P/run", .tmp_kind = TMP_FRESH, .pid_namespace = true, .network = true, .shows_node = true,
-                     .needs_subject = true, .umask = 022,
+    [BOX_RELEASE] = {.name = "release",
+                     .user = "ka-",
+                     .filter = "build",
+                     .home = BOX_HOME_PATH,
+                     .cwd = "%P/releases/%S",
+                     .tmp = "%P/run",
+                     .tmp_kind = TMP_FRESH,
+                     .pid_namespace = true,
+                     .network = true,
+                     .shows_node = true,
+                     .needs_subject = true,
+                     .umask = 022,
                      .folders = {{"%P/releases/%S", NULL}, {"%P/shared", NULL}}},
-    [BOX_ACTIVATE] = {.name = "activate", .user = "ka-", .filter = "build", .home = "%P/run", .cwd = "%P",
-                      .tmp = "%P/run", .tmp_kind = TMP_KEPT, .network = true, .shows_node = true, .shows_pm2 = true,
+    [BOX_ACTIVATE] = {.name = "activate",
+                      .user = "ka-",
+                      .filter = "build",
+                      .home = "%P/run",
+                      .cwd = "%P",
+                      .tmp = "%P/run",
+                      .tmp_kind = TMP_KEPT,
+                      .network = true,
+                      .shows_node = true,
+                      .shows_pm2 = true,
                       .umask = 077,
                       .folders = {{"%P/releases", NULL}, {"%P/shared", NULL}, {"%P/run", NULL}}},
-    [BOX_APP] = {.name = "app", .user = "ka-", .filter = "app", .home = "%P/run", .cwd = "%P", .tmp = "%P/run",
-                 .tmp_kind = TMP_KEPT, .network = true, .shows_node = true, .shows_pm2 = true, .umask = 077,
+    [BOX_APP] = {.name = "app",
+                 .user = "ka-",
+                 .filter = "app",
+                 .home = "%P/run",
+                 .cwd = "%P",
+                 .tmp = "%P/run",
+                 .tmp_kind = TMP_KEPT,
+                 .network = true,
+                 .shows_node = true,
+                 .shows_pm2 = true,
+                 .umask = 077,
                  .folders = {{"%P/releases", NULL}, {"%P/shared", NULL}, {"%P/run", NULL}}},
-    [BOX_PROBE] = {.name = "probe", .user = KLY_USER_PROBE, .program = "klystrr-probe", .filter = "probe",
-                   .home = BOX_HOME_PATH, .cwd = BOX_HOME_PATH, .pid_namespace = true, .network = true, .umask = 077},
-    [BOX_NODE] = {.name = "node", .user = KLY_USER_NODE, .filter = "build", .home = BOX_HOME_PATH,
-                  .cwd = KLY_NODE "/.staging-%N", .pid_namespace = true, .network = true, .umask = 022,
+    [BOX_PROBE] = {.name = "probe",
+                   .user = KLY_USER_PROBE,
+                   .program = "klystrr-probe",
+                   .filter = "probe",
+                   .home = BOX_HOME_PATH,
+                   .cwd = BOX_HOME_PATH,
+                   .pid_namespace = true,
+                   .network = true,
+                   .umask = 077},
+    [BOX_NODE] = {.name = "node",
+                  .user = KLY_USER_NODE,
+                  .filter = "build",
+                  .home = BOX_HOME_PATH,
+                  .cwd = KLY_NODE "/.staging-%N",
+                  .pid_namespace = true,
+                  .network = true,
+                  .umask = 022,
                   .folders = {{KLY_NODE "/.staging-%N", NULL}}},
-    [BOX_TIDY] = {.name = "tidy", .user = "kb-", .program = "klystrr-fetch", .filter = "fetch", .home = BOX_HOME_PATH,
-                  .cwd = "%P", .pid_namespace = true, .umask = 022, .folders = {{"%P/staging", NULL}}},
-    [BOX_TIDY_APP] = {.name = "tidy_app", .user = "ka-", .program = "klystrr-fetch", .filter = "fetch",
-                      .home = BOX_HOME_PATH, .cwd = "%P", .pid_namespace = true, .umask = 022,
+    [BOX_TIDY] = {.name = "tidy",
+                  .user = "kb-",
+                  .program = "klystrr-fetch",
+                  .filter = "fetch",
+                  .home = BOX_HOME_PATH,
+                  .cwd = "%P",
+                  .pid_namespace = true,
+                  .umask = 022,
+                  .folders = {{"%P/staging", NULL}}},
+    [BOX_TIDY_APP] = {.name = "tidy_app",
+                      .user = "ka-",
+                      .program = "klystrr-fetch",
+                      .filter = "fetch",
+                      .home = BOX_HOME_PATH,
+                      .cwd = "%P",
+                      .pid_namespace = true,
+                      .umask = 022,
                       .folders = {{"%P/staging", NULL}}},
-    [BOX_SCRIBE] = {.name = "scribe", .user = KLY_USER_LOG, .program = "klystrr-scribe", .filter = "scribe",
-                    .home = BOX_HOME_PATH, .cwd = BOX_HOME_PATH, .pid_namespace = true, .umask = 077},
+    [BOX_SCRIBE] = {.name = "scribe",
+                    .user = KLY_USER_LOG,
+                    .program = "klystrr-scribe",
+                    .filter = "scribe",
+                    .home = BOX_HOME_PATH,
+                    .cwd = BOX_HOME_PATH,
+                    .pid_namespace = true,
+                    .umask = 077},
 };
 
 static bool of_project(const struct profile *profile)
@@ -61,7 +135,8 @@ static int check_start(const struct box_start *s, struct error *err)
 {
     if (s->profile == 0 || s->profile >= BOX_PROFILES || !IPC_TEXT_OK(s->project) || !IPC_TEXT_OK(s->subject) ||
         !IPC_TEXT_OK(s->node))
-        return fail(err, "E_BOX_START", "a box of unknown profile %u, or with names that are no text", s->profile);
+        return fail(err, "E_BOX_START", "a box of unknown profile %u, or with names that are no text",
+                    s->profile);
     const struct profile *profile = &profiles[s->profile];
     if (of_project(profile) ? !name_is_project(s->project) : s->project[0] != 0)
         return fail(err, "E_BOX_START", "'%s' is no project for profile %s", s->project, profile->name);
@@ -71,8 +146,8 @@ static int check_start(const struct box_start *s, struct error *err)
     if (s->node[0] != 0 ? !node || !name_is_node_version(s->node) : s->profile == BOX_NODE)
         return fail(err, "E_BOX_START", "'%s' is no Node version for profile %s", s->node, profile->name);
     if (s->timeout_s < 1 || s->timeout_s > 7200 || s->stop_s > 300 || s->extra_fds > 2)
-        return fail(err, "E_BOX_START", "timeout %u (1-7200), grace %u (0-300) or %u extra descriptors (0-2)", s->timeout_s,
-                    s->stop_s, s->extra_fds);
+        return fail(err, "E_BOX_START", "timeout %u (1-7200), grace %u (0-300) or %u extra descriptors (0-2)",
+                    s->timeout_s, s->stop_s, s->extra_fds);
     return 0;
 }
 
@@ -81,7 +156,8 @@ static int check_policy(struct plan *plan, const struct policy_table *policy, st
     const struct policy_row *row = policy_row_for(policy, plan->start.project);
     if (row == NULL)
         return fail(err, "E_BOX_POLICY", "the policy knows no project '%s'", plan->start.project);
-    bool starts_new = plan->start.profile != BOX_TIDY && plan->start.profile != BOX_TIDY_APP && plan->start.profile != BOX_APP;
+    bool starts_new = plan->start.profile != BOX_TIDY && plan->start.profile != BOX_TIDY_APP &&
+                      plan->start.profile != BOX_APP;
     if (row->paused != 0 && starts_new)
         return fail(err, "E_BOX_POLICY", "project '%s' is paused by the policy", plan->start.project);
     uint32_t *memory = &plan->start.memory_mb, *tasks = &plan->start.tasks;
@@ -124,8 +200,8 @@ static int find_group(const char *groups, struct plan *plan, struct error *err)
     return 0;
 }
 
-int plan_make(const struct box_start *start, const struct policy_table *policy, const char *users, const char *groups,
-              struct plan *plan, struct error *err)
+int plan_make(const struct box_start *start, const struct policy_table *policy, const char *users,
+              const char *groups, struct plan *plan, struct error *err)
 {
     if (check_start(start, err) < 0)
         return -1;
@@ -147,6 +223,7 @@ void plan_path(const struct plan *plan, const char *template, char out[PLAN_PATH
         const char *text = NULL;
         if (*at == '%')
             text = *++at == 'P' ? plan->root : *at == 'S' ? plan->start.subject : plan->start.node;
-        used += (size_t)snprintf(out + used, PLAN_PATH - used, text != NULL ? "%s" : "%.1s", text != NULL ? text : at);
+        used += (size_t)snprintf(out + used, PLAN_PATH - used, text != NULL ? "%s" : "%.1s",
+                                 text != NULL ? text : at);
     }
 }

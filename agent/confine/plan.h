@@ -1,4 +1,5 @@
-/* From a BOX_START to a plan: who runs, what exists in there. Everything is checked here, before anything is made. */
+/* From a BOX_START to a plan: who runs, what exists in there. Everything is checked here, before anything is
+ * made. */
 #ifndef KLY_CONFINE_PLAN_H
 #define KLY_CONFINE_PLAN_H
 
@@ -11,17 +12,22 @@
 #define PLAN_FOLDERS 4
 #define PLAN_PATH    256
 
-enum tmp_kind { TMP_MEMORY, TMP_FRESH, TMP_KEPT }; /* a small tmpfs; a disk folder emptied for each box; one that stays */
+enum tmp_kind {
+    TMP_MEMORY,
+    TMP_FRESH,
+    TMP_KEPT
+}; /* a small tmpfs; a disk folder emptied for each box; one that stays */
 
 /* A profile's fixed half. Paths: %P the project's folder, %S the subject, %N the Node version. */
 struct profile {
     const char *name;
-    const char *user;    /* "kb-", "ka-": the project's; else a whole name */
-    const char *program; /* argv[0] of a helper is replaced by this one of KLY_LIBEXEC; NULL: a customer's command */
-    const char *filter;  /* KLY_LIBEXEC/seccomp/<filter>.bpf */
+    const char *user; /* "kb-", "ka-": the project's; else a whole name */
+    const char
+        *program; /* argv[0] of a helper is replaced by this one of KLY_LIBEXEC; NULL: a customer's command */
+    const char *filter; /* KLY_LIBEXEC/seccomp/<filter>.bpf */
     const char *home;
     const char *cwd;
-    const char *tmp;     /* for TMP_FRESH and TMP_KEPT: the parent of a folder `tmp` */
+    const char *tmp; /* for TMP_FRESH and TMP_KEPT: the parent of a folder `tmp` */
     enum tmp_kind tmp_kind;
     bool pid_namespace, network, shows_node, shows_pm2, needs_subject;
     mode_t umask;
@@ -40,10 +46,10 @@ struct plan {
     char node[PLAN_PATH]; /* "" for the system's Node */
 };
 
-/* Fills *plan. Refuses E_BOX_START (malformed), E_BOX_POLICY (not in the policy table, paused), E_BOX_USER (no such
- * user, or one that no box may have). users and groups are passwd(5) and group(5) files. */
-int plan_make(const struct box_start *start, const struct policy_table *policy, const char *users, const char *groups,
-              struct plan *plan, struct error *err) KLY_MUST_USE;
+/* Fills *plan. Refuses E_BOX_START (malformed), E_BOX_POLICY (not in the policy table, paused), E_BOX_USER (no
+ * such user, or one that no box may have). users and groups are passwd(5) and group(5) files. */
+int plan_make(const struct box_start *start, const struct policy_table *policy, const char *users,
+              const char *groups, struct plan *plan, struct error *err) KLY_MUST_USE;
 /* Writes a template's path. Plans are checked, so it cannot fail. */
 void plan_path(const struct plan *plan, const char *template, char out[PLAN_PATH]);
 

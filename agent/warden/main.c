@@ -88,7 +88,8 @@ static void loop(struct state *s)
 {
     while (!s->ending) {
         int wait = next_look(s);
-        struct pollfd p[3 + CLIENTS_MAX] = {{s->listeners.warden, POLLIN, 0}, {s->listeners.box, POLLIN, 0}, {s->signals, POLLIN, 0}};
+        struct pollfd p[3 + CLIENTS_MAX] = {
+            {s->listeners.warden, POLLIN, 0}, {s->listeners.box, POLLIN, 0}, {s->signals, POLLIN, 0}};
         for (int i = 0; i < CLIENTS_MAX; i++)
             p[3 + i] = (struct pollfd){s->clients[i].fd, s->clients[i].waiting.active ? 0 : POLLIN, 0};
         if (poll(p, 3 + CLIENTS_MAX, wait) < 0 && errno != EINTR)

@@ -14,9 +14,9 @@
 #include "base/durable.h"
 #include "ipc/layout.h"
 
-#define CONF_DIR  "/etc/nginx/conf.d"
-#define FILE_MAX  32768u
-#define DUMP_MAX  (8u << 20)
+#define CONF_DIR "/etc/nginx/conf.d"
+#define FILE_MAX 32768u
+#define DUMP_MAX (8u << 20)
 
 struct file {
     int dir;
@@ -78,12 +78,13 @@ static bool running(void)
     return durable_read(AT_FDCWD, path, &comm, NULL) == 0 && strcmp(buf_text(&comm), "nginx\n") == 0;
 }
 
-/* Starts it if it does not run. What then answers is checked by the agent, because a reload that fails exits 0. */
+/* Starts it if it does not run. What then answers is checked by the agent, because a reload that fails exits 0.
+ */
 static int reload(bool systemd, struct error *err)
 {
-    static const char *const commands[2][2][4] = {{{"nginx", NULL}, {"nginx", "-s", "reload", NULL}},
-                                                  {{"systemctl", "start", "nginx.service", NULL},
-                                                   {"systemctl", "reload", "nginx.service", NULL}}};
+    static const char *const commands[2][2][4] = {
+        {{"nginx", NULL}, {"nginx", "-s", "reload", NULL}},
+        {{"systemctl", "start", "nginx.service", NULL}, {"systemctl", "reload", "nginx.service", NULL}}};
     AUTO_BUF struct buf out = BUF(500);
     int rc = run(commands[systemd][running()], &out, err);
     return rc == 0 ? 0 : rc < 0 ? -1 : broken("E_NGINX_RELOAD", &out, err);
@@ -92,30 +93,36 @@ static int reload(bool systemd, struct error *err)
 static int restore(const struct file *file, struct error *err)
 {
     struct error second = {0};
-    int rc = file->text.size > 0 ? durable_replace(file->dir, file->name, file->text.data, file->text.size, 0644, &second)
-                                 : durable_remove(file->dir, file->name, &second);
+    int rc = file->text.size > 0
+                 ? durable_replace(file->dir, file->name, file->text.data, file->text.size, 0644, &second)
+                 : durable_remove(file->dir, file->name, &second);
     return rc < 0 ? fail_in(err, "%s could not be put back (%s)", file->path, second.text) : -1;
 }
 
-static int install(const struct warden_vhost *vhost, const struct file *file, const struct buf *text, struct error *err)
+static int install(const struct warden_vhost *vhost, const struct file *file, const struct buf *text,
+                   struct error *err)
 {
     AUTO_BUF struct buf before = BUF(DUMP_MAX), after = BUF(DUMP_MAX);
-    if (dump(&before, "E_NGINX_CONFIG", err) < 0 || vhost_check_dump(vhost, file->path, false, buf_text(&before), err) < 0)
+    if (dump(&before, "E_NGINX_CONFIG", err) < 0 ||
+        vhost_check_dump(vhost, file->path, false, buf_text(&before), err) < 0)
         return -1;
     if (durable_replace(file->dir, file->name, text->data, text->size, 0644, err) < 0)
         return -1;
-    if (dump(&after, "E_VHOST_TEST", err) < 0 || vhost_check_dump(vhost, file->path, true, buf_text(&after), err) < 0)
+    if (dump(&after, "E_VHOST_TEST", err) < 0 ||
+        vhost_check_dump(vhost, file->path, true, buf_text(&after), err) < 0)
         return restore(file, err);
     return 0;
 }
 
-int nginx_set(const struct warden_vhost *vhost, const uint16_t ports[2], bool systemd, struct warden_vhost_is *is, struct error *err)
+int nginx_set(const struct warden_vhost *vhost, const uint16_t ports[2], bool systemd,
+              struct warden_vhost_is *is, struct error *err)
 {
     AUTO_BUF struct buf text = BUF(FILE_MAX);
     __attribute__((cleanup(file_close))) struct file file;
     struct stat st;
     bool ipv6 = stat("/proc/net/if_inet6", &st) == 0;
-    if (file_open(vhost->project, vhost->app, &file, err) < 0 || vhost_render(vhost, ports, ipv6, is->generation, &text, err) < 0)
+    if (file_open(vhost->project, vhost->app, &file, err) < 0 ||
+        vhost_render(vhost, ports, ipv6, is->generation, &text, err) < 0)
         return -1;
     is->changed = file.text.size != text.size || memcmp(file.text.data, text.data, text.size) != 0;
     if (is->changed == 0)

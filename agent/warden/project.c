@@ -56,8 +56,10 @@ static int ensure_user(const char *prefix, const char *project, uint32_t uid, st
     snprintf(user, sizeof user, "%s%s", prefix, project);
     snprintf(group, sizeof group, "kp-%s", project);
     snprintf(home, sizeof home, KLY_SRV "/%s", project);
-    const char *argv[] = {"useradd", "--system", "--user-group", "--no-create-home", "--home-dir", home,
-                          "--shell", "/usr/sbin/nologin", "--groups", group, "--", user, NULL};
+    const char *argv[] = {"useradd",    "--system", "--user-group", "--no-create-home",
+                          "--home-dir", home,       "--shell",      "/usr/sbin/nologin",
+                          "--groups",   group,      "--",           user,
+                          NULL};
     return uid != 0 ? 0 : tool(err, argv);
 }
 
@@ -72,7 +74,8 @@ static int ensure_users(const char *project, struct warden_project_is *is, struc
         return -1;
     project_ids(project, is);
     if (is->build_uid < 100 || is->app_uid < 100 || is->group_gid < 100)
-        return fail(err, "E_PROJECT_USER", "the users of project '%s' could not be made, or are the system's", project);
+        return fail(err, "E_PROJECT_USER", "the users of project '%s' could not be made, or are the system's",
+                    project);
     return 0;
 }
 
@@ -94,20 +97,27 @@ static int ensure_folders(const char *project, const struct warden_project_is *i
         mode_t mode;
         uid_t uid;
         gid_t gid;
-    } folders[] = {{"mirror.git", 0700, is->build_uid, is->build_gid}, {"cache", 0700, is->build_uid, is->build_gid},
-                   /* the app's user may pass through, to remove what it wrote into a release that was dropped */
-                   {"staging", 0710, is->build_uid, is->group_gid},    {"releases", 0750, 0, is->group_gid},
-                   {"shared", 0700, is->app_uid, is->app_gid},         {"run", 0700, is->app_uid, is->app_gid}};
+    } folders[] = {
+        {"mirror.git", 0700, is->build_uid, is->build_gid},
+        {"cache", 0700, is->build_uid, is->build_gid},
+        /* the app's user may pass through, to remove what it wrote into a release that was dropped */
+        {"staging", 0710, is->build_uid, is->group_gid},
+        {"releases", 0750, 0, is->group_gid},
+        {"shared", 0700, is->app_uid, is->app_gid},
+        {"run", 0700, is->app_uid, is->app_gid}};
     AUTO_CLOSE int top = durable_dir(KLY_SRV, 0711, err);
     AUTO_CLOSE int root = top < 0 ? -1 : ensure_folder(top, project, 0751, 0, 0, err);
     if (root < 0)
         return -1;
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        AUTO_CLOSE int fd = ensure_folder(root, folders[i].name, folders[i].mode, folders[i].uid, folders[i].gid, err);
+        AUTO_CLOSE int fd =
+            ensure_folder(root, folders[i].name, folders[i].mode, folders[i].uid, folders[i].gid, err);
         if (fd < 0)
             return -1;
     }
-    return fsync(root) < 0 || fsync(top) < 0 ? fail_errno(err, "E_PROJECT_FOLDER", errno, "folders could not be synced") : 0;
+    return fsync(root) < 0 || fsync(top) < 0
+               ? fail_errno(err, "E_PROJECT_FOLDER", errno, "folders could not be synced")
+               : 0;
 }
 
 static int ports_load(struct ports *ports, struct error *err)
@@ -121,7 +131,8 @@ static int ports_load(struct ports *ports, struct error *err)
         struct port_line *line = &ports->lines[ports->count];
         if (ports->count == PORTS_MAX || strchr(at, '\n') == NULL ||
             sscanf(at, "%31s %23s %u %u", line->project, line->app, &line->blue, &line->green) != 4)
-            return fail(err, "E_PROJECT_PORTS", KLY_WARDEN_STATE "/" PORTS_FILE " is damaged at line %u", ports->count + 1);
+            return fail(err, "E_PROJECT_PORTS", KLY_WARDEN_STATE "/" PORTS_FILE " is damaged at line %u",
+                        ports->count + 1);
         ports->count++;
     }
     return 0;
@@ -152,7 +163,8 @@ static bool port_free(const struct ports *ports, unsigned port)
     for (unsigned i = 0; i < ports->count; i++)
         if (ports->lines[i].blue == port || ports->lines[i].green == port)
             return false;
-    const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     return fd < 0 || bind(fd, (const struct sockaddr *)&at, sizeof at) == 0 || errno != EADDRINUSE;
 }
@@ -164,14 +176,16 @@ static unsigned next_free(const struct ports *ports, unsigned from, unsigned las
     return from;
 }
 
-static int ensure_ports(struct ports *ports, const struct policy_row *row, const char *project, const char *app, uint16_t out[2],
-                        struct error *err)
+static int ensure_ports(struct ports *ports, const struct policy_row *row, const char *project, const char *app,
+                        uint16_t out[2], struct error *err)
 {
     struct port_line *line = ports_of(ports, project, app);
     if (line == NULL) {
-        unsigned blue = next_free(ports, row->port_first, row->port_last), green = next_free(ports, blue + 1, row->port_last);
+        unsigned blue = next_free(ports, row->port_first, row->port_last),
+                 green = next_free(ports, blue + 1, row->port_last);
         if (ports->count == PORTS_MAX || green > row->port_last)
-            return fail(err, "E_PROJECT_PORTS", "no two free ports in %u-%u for %s/%s: widen the range in the policy", row->port_first,
+            return fail(err, "E_PROJECT_PORTS",
+                        "no two free ports in %u-%u for %s/%s: widen the range in the policy", row->port_first,
                         row->port_last, project, app);
         line = &ports->lines[ports->count++];
         snprintf(line->project, sizeof line->project, "%s", project);
@@ -184,10 +198,12 @@ static int ensure_ports(struct ports *ports, const struct policy_row *row, const
     return 0;
 }
 
-int project_ensure(const struct policy_row *row, const struct warden_project *asked, struct warden_project_is *is, struct error *err)
+int project_ensure(const struct policy_row *row, const struct warden_project *asked,
+                   struct warden_project_is *is, struct error *err)
 {
     static struct ports ports;
-    if (ensure_users(asked->project, is, err) < 0 || ensure_folders(asked->project, is, err) < 0 || ports_load(&ports, err) < 0)
+    if (ensure_users(asked->project, is, err) < 0 || ensure_folders(asked->project, is, err) < 0 ||
+        ports_load(&ports, err) < 0)
         return -1;
     unsigned before = ports.count;
     for (uint32_t i = 0; i < asked->app_count; i++)
@@ -242,7 +258,8 @@ static int remove_releases(int root, struct error *err)
         return errno == ENOENT ? 0 : fail_errno(err, "E_PROJECT_REMOVE", errno, "releases");
     int rc = 0;
     for (struct dirent *e; rc == 0 && (e = readdir(dir)) != NULL;)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0)
             rc = fail_errno(err, "E_PROJECT_REMOVE", errno, "release %s could not be removed", e->d_name);
     closedir(dir);
     return rc;

@@ -9,9 +9,10 @@
 #include "ipc/warden_api.h"
 
 /* Makes what is missing; idempotent. E_PROJECT_USER, E_PROJECT_FOLDER, E_PROJECT_PORTS. */
-int project_ensure(const struct policy_row *row, const struct warden_project *asked, struct warden_project_is *is,
-                   struct error *err) KLY_MUST_USE;
-/* Folders and users go; what is the project's users' is removed as them. Units and vhosts must be gone. E_PROJECT_REMOVE. */
+int project_ensure(const struct policy_row *row, const struct warden_project *asked,
+                   struct warden_project_is *is, struct error *err) KLY_MUST_USE;
+/* Folders and users go; what is the project's users' is removed as them. Units and vhosts must be gone.
+ * E_PROJECT_REMOVE. */
 int project_remove(const char *project, struct error *err) KLY_MUST_USE;
 /* The ports of an app, for life. E_PROJECT_PORTS if it has none. */
 int project_ports(const char *project, const char *app, uint16_t ports[2], struct error *err) KLY_MUST_USE;

@@ -31,21 +31,26 @@ static int move(int from_dir, const char *from, int to_dir, const char *to, stru
         if (why != ENOENT || fstatat(to_dir, to, &st, AT_SYMLINK_NOFOLLOW) < 0)
             return fail_errno(err, "E_RELEASE", why, "%s could not become %s", from, to);
     }
-    return fsync(from_dir) < 0 || fsync(to_dir) < 0 ? fail_errno(err, "E_RELEASE", errno, "folders could not be synced") : 0;
+    return fsync(from_dir) < 0 || fsync(to_dir) < 0
+               ? fail_errno(err, "E_RELEASE", errno, "folders could not be synced")
+               : 0;
 }
 
 int release_commit(const struct warden_commit *what, uid_t build, gid_t group, struct error *err)
 {
     AUTO_CLOSE int root = project_folder(what->project, err);
-    AUTO_CLOSE int staging = root < 0 ? -1 : folder(root, "staging"), releases = root < 0 ? -1 : folder(root, "releases");
+    AUTO_CLOSE int staging = root < 0 ? -1 : folder(root, "staging"),
+                   releases = root < 0 ? -1 : folder(root, "releases");
     if (staging < 0 || releases < 0)
         return root < 0 ? -1 : fail_errno(err, "E_RELEASE", errno, "project '%s' is not set up", what->project);
     AUTO_CLOSE int source = folder(staging, what->staging);
     struct stat st;
     if (source >= 0 && (fstat(source, &st) < 0 || st.st_uid != build || syncfs(source) < 0))
-        return fail(err, "E_RELEASE", "staging/%s is not the build user's, or could not be synced", what->staging);
+        return fail(err, "E_RELEASE", "staging/%s is not the build user's, or could not be synced",
+                    what->staging);
     if ((source < 0 && errno != ENOENT) || move(staging, what->staging, releases, what->release, err) < 0)
-        return source < 0 && errno != ENOENT ? fail_errno(err, "E_RELEASE", errno, "staging/%s", what->staging) : -1;
+        return source < 0 && errno != ENOENT ? fail_errno(err, "E_RELEASE", errno, "staging/%s", what->staging)
+                                             : -1;
     AUTO_CLOSE int release = folder(releases, what->release);
     if (release < 0 || fchown(release, build, group) < 0 || fchmod(release, 0750) < 0)
         return fail_errno(err, "E_RELEASE", errno, "release %s could not be set up", what->release);
@@ -56,7 +61,8 @@ int release_trash(const struct warden_name *what, struct error *err)
 {
     char current[80], this[80], trash[80];
     AUTO_CLOSE int root = project_folder(what->project, err);
-    AUTO_CLOSE int staging = root < 0 ? -1 : folder(root, "staging"), releases = root < 0 ? -1 : folder(root, "releases");
+    AUTO_CLOSE int staging = root < 0 ? -1 : folder(root, "staging"),
+                   releases = root < 0 ? -1 : folder(root, "releases");
     if (staging < 0 || releases < 0)
         return root < 0 ? -1 : fail_errno(err, "E_RELEASE", errno, "project '%s' is not set up", what->project);
     ssize_t n = readlinkat(root, "current", current, sizeof current - 1);
@@ -91,14 +97,17 @@ int node_ensure(struct warden_node *node, uid_t uid, gid_t gid, struct error *er
     if (mkdir("/opt/klystrr", 0755) < 0 && errno != EEXIST)
         return fail_errno(err, "E_NODE", errno, "/opt/klystrr");
     AUTO_CLOSE int top = durable_dir(KLY_NODE, 0755, err);
-    node->present = top >= 0 && fstatat(top, node->version, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+    node->present =
+        top >= 0 && fstatat(top, node->version, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
     if (top < 0 || node->present != 0)
         return top < 0 ? -1 : 0;
     snprintf(staging, sizeof staging, ".staging-%s", node->version);
     if (mkdirat(top, staging, 0755) < 0 && errno != EEXIST)
         return fail_errno(err, "E_NODE", errno, "%s could not be made", staging);
     AUTO_CLOSE int fd = folder(top, staging);
-    return fd < 0 || fchown(fd, uid, gid) < 0 ? fail_errno(err, "E_NODE", errno, "%s could not be given away", staging) : 0;
+    return fd < 0 || fchown(fd, uid, gid) < 0
+               ? fail_errno(err, "E_NODE", errno, "%s could not be given away", staging)
+               : 0;
 }
 
 int node_publish(struct warden_node *node, struct error *err)

@@ -78,7 +78,8 @@ void run_sweep_as(uid_t uid, gid_t gid, gid_t group, const char *const paths[])
         argv[i + 4] = paths[i];
     pid_t pid = fork();
     if (pid == 0) {
-        if (setgroups(1, &group) == 0 && setresgid(gid, gid, gid) == 0 && setresuid(uid, uid, uid) == 0 && setuid(0) != 0) {
+        if (setgroups(1, &group) == 0 && setresgid(gid, gid, gid) == 0 && setresuid(uid, uid, uid) == 0 &&
+            setuid(0) != 0) {
             kill(-1, SIGKILL); /* all of this user's but ourselves */
             become(argv, -1);
         }

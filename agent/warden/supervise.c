@@ -25,12 +25,12 @@
 #include "ipc/sock.h"
 
 #define CHILDREN_MAX 128
-#define PAUSE_MS     500   /* before the first restart; doubled up to */
+#define PAUSE_MS     500 /* before the first restart; doubled up to */
 #define PAUSE_MAX_MS 30000
 #define HEALTHY_MS   60000 /* a child that ran so long starts from the short pause again */
 
 struct child {
-    char name[UNIT_NAME_SIZE]; /* a unit's, or the program's */
+    char name[UNIT_NAME_SIZE];          /* a unit's, or the program's */
     const char *program, *user, *names; /* agent and uplink; NULL for units */
     int fds[2];                         /* sockets handed on */
     struct warden_unit unit;
@@ -54,7 +54,8 @@ static void hand_on(const struct child *c)
             _exit(127);
     snprintf(pid, sizeof pid, "%d", (int)getpid());
     snprintf(count, sizeof count, "%d", n);
-    if (setenv("LISTEN_PID", pid, 1) < 0 || setenv("LISTEN_FDS", count, 1) < 0 || setenv("LISTEN_FDNAMES", c->names, 1) < 0)
+    if (setenv("LISTEN_PID", pid, 1) < 0 || setenv("LISTEN_FDS", count, 1) < 0 ||
+        setenv("LISTEN_FDNAMES", c->names, 1) < 0)
         _exit(127);
     if (close_range((unsigned)(3 + n), ~0u, 0) < 0)
         _exit(127);
@@ -94,7 +95,8 @@ static void become(const struct child *c)
     hand_on(c);
     snprintf(path, sizeof path, KLY_LIBEXEC "/%s", c->program);
     if (user != NULL && user->pw_uid >= 100 && initgroups(c->user, user->pw_gid) == 0 &&
-        setresgid(user->pw_gid, user->pw_gid, user->pw_gid) == 0 && setresuid(user->pw_uid, user->pw_uid, user->pw_uid) == 0 &&
+        setresgid(user->pw_gid, user->pw_gid, user->pw_gid) == 0 &&
+        setresuid(user->pw_uid, user->pw_uid, user->pw_uid) == 0 &&
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGTERM) == 0)
         execl(path, c->program, (char *)NULL);
     _exit(127);
@@ -199,9 +201,13 @@ static int unit_state(const struct warden_unit *unit, struct warden_unit_is *is,
 {
     const struct child *c = find_unit(unit, true);
     (void)err;
-    *is = c == NULL ? (struct warden_unit_is){.last_status = -1}
-                    : (struct warden_unit_is){.state = c->state, .pid = c->state == UNIT_RUNNING || c->state == UNIT_STOPPING ? c->pid : 0,
-                                              .restarts = c->restarts, .last_status = c->last_status};
+    *is =
+        c == NULL
+            ? (struct warden_unit_is){.last_status = -1}
+            : (struct warden_unit_is){.state = c->state,
+                                      .pid = c->state == UNIT_RUNNING || c->state == UNIT_STOPPING ? c->pid : 0,
+                                      .restarts = c->restarts,
+                                      .last_status = c->last_status};
     return 0;
 }
 
@@ -242,10 +248,13 @@ static void ended(struct child *c, int status)
         unlink(path);
         return;
     }
-    c->pause_ms = now - c->started_ms > HEALTHY_MS || c->pause_ms == 0 ? PAUSE_MS : c->pause_ms * 2 < PAUSE_MAX_MS ? c->pause_ms * 2 : PAUSE_MAX_MS;
+    c->pause_ms = now - c->started_ms > HEALTHY_MS || c->pause_ms == 0 ? PAUSE_MS
+                  : c->pause_ms * 2 < PAUSE_MAX_MS                     ? c->pause_ms * 2
+                                                                       : PAUSE_MAX_MS;
     c->state = UNIT_STARTING;
     c->due_ms = now + c->pause_ms;
-    fprintf(stderr, "<4>klystrr-warden: %s ended (%s %d), starts again in %lld ms\n", c->name, WIFSIGNALED(status) ? "signal" : "status",
+    fprintf(stderr, "<4>klystrr-warden: %s ended (%s %d), starts again in %lld ms\n", c->name,
+            WIFSIGNALED(status) ? "signal" : "status",
             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)c->pause_ms);
 }
 
@@ -349,7 +358,8 @@ static int fresh_socket(const char *path, int type, mode_t mode, uid_t uid, gid_
 static void add(const char *program, const char *user, const char *names, int first, int second)
 {
     struct child *c = &children[child_count++];
-    *c = (struct child){.program = program, .user = user, .names = names, .fds = {first, second}, .pause_ms = PAUSE_MS};
+    *c = (struct child){
+        .program = program, .user = user, .names = names, .fds = {first, second}, .pause_ms = PAUSE_MS};
     snprintf(c->name, sizeof c->name, "%s", program);
     start(c);
 }
@@ -373,7 +383,8 @@ int supervise_open(struct listeners *listeners, struct error *err)
     listeners->box = listeners->warden < 0 ? -1 : fresh_socket(BOX_SOCKET, SOCK_SEQPACKET, 0600, agent, 0, err);
     int control = listeners->box < 0 ? -1 : fresh_socket(CONTROL_SOCKET, SOCK_SEQPACKET, 0600, 0, 0, err);
     int link = control < 0 ? -1 : fresh_socket(LINK_SOCKET, SOCK_SEQPACKET, 0600, net, 0, err);
-    int people = link < 0 ? -1 : fresh_socket(KLY_RUN "/agent.sock", SOCK_STREAM, 0660, 0, readers->gr_gid, err);
+    int people =
+        link < 0 ? -1 : fresh_socket(KLY_RUN "/agent.sock", SOCK_STREAM, 0660, 0, readers->gr_gid, err);
     if (people < 0)
         return -1;
     add("klystrr-agent", KLY_USER, "control:link", control, link);

@@ -119,19 +119,22 @@ static int systemd_state(const struct warden_unit *unit, struct warden_unit_is *
     char name[128];
     AUTO_BUF struct buf out = BUF(600);
     service(unit, name);
-    if (systemctl("show", "--property=ActiveState,MainPID,NRestarts,ExecMainStatus,ExecMainCode", name, &out, err) < 0)
+    if (systemctl("show", "--property=ActiveState,MainPID,NRestarts,ExecMainStatus,ExecMainCode", name, &out,
+                  err) < 0)
         return -1;
     const char *state = strstr(buf_text(&out), "ActiveState=");
     state = state != NULL ? state + 12 : "";
-    is->state = strncmp(state, "active", 6) == 0         ? UNIT_RUNNING
-                : strncmp(state, "activating", 10) == 0  ? UNIT_STARTING
+    is->state = strncmp(state, "active", 6) == 0          ? UNIT_RUNNING
+                : strncmp(state, "activating", 10) == 0   ? UNIT_STARTING
                 : strncmp(state, "deactivating", 12) == 0 ? UNIT_STOPPING
-                : strncmp(state, "failed", 6) == 0       ? UNIT_FAILED
-                                                         : UNIT_ABSENT;
+                : strncmp(state, "failed", 6) == 0        ? UNIT_FAILED
+                                                          : UNIT_ABSENT;
     is->pid = (int32_t)property(&out, "MainPID=");
     is->restarts = (uint32_t)property(&out, "NRestarts=");
     long code = property(&out, "ExecMainCode="), status = property(&out, "ExecMainStatus=");
-    is->last_status = code == 1 ? (int32_t)status << 8 : code > 1 ? (int32_t)status : -1; /* CLD_EXITED, else a signal */
+    is->last_status = code == 1  ? (int32_t)status << 8
+                      : code > 1 ? (int32_t)status
+                                 : -1; /* CLD_EXITED, else a signal */
     return 0;
 }
 

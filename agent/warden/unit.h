@@ -8,7 +8,8 @@
 #include "ipc/unit_plan.h"
 
 /* Writes the plan and makes the FIFO. command: a sealed memfd, copied, not looked into. E_UNIT. */
-int unit_prepare(const struct warden_unit *unit, int command, uid_t uid, gid_t readers, struct error *err) KLY_MUST_USE;
+int unit_prepare(const struct warden_unit *unit, int command, uid_t uid, gid_t readers,
+                 struct error *err) KLY_MUST_USE;
 void unit_plan_path(const struct warden_unit *unit, char out[128]);
 /* Removes both. */
 void unit_forget(const struct warden_unit *unit);

@@ -12,8 +12,8 @@
 #include "ipc/layout.h"
 #include "ipc/policy_table.h"
 
-/* What a verb gets: a body of the right size, whose project the policy knows, and room for the answer, which begins as
- * a copy of the body or as zeros. */
+/* What a verb gets: a body of the right size, whose project the policy knows, and room for the answer, which
+ * begins as a copy of the body or as zeros. */
 struct call {
     const struct warden *warden;
     const struct policy_row *row; /* NULL for verbs about no project */
@@ -57,8 +57,10 @@ static int project_remove_verb(const struct call *call, struct error *err)
         unit.slot = i % 2 == 0;
         if (more == 0)
             break;
-        if (call->warden->units->state(&unit, &is, err) < 0 || (is.state != UNIT_ABSENT && is.state != UNIT_FAILED))
-            return fail(err, "E_PROJECT_REMOVE", "unit %s/%s still runs: stop it first", unit.project, unit.app);
+        if (call->warden->units->state(&unit, &is, err) < 0 ||
+            (is.state != UNIT_ABSENT && is.state != UNIT_FAILED))
+            return fail(err, "E_PROJECT_REMOVE", "unit %s/%s still runs: stop it first", unit.project,
+                        unit.app);
         unit_forget(&unit);
         memcpy(app.app, unit.app, sizeof app.app);
         if (app.app[0] != 0 && nginx_drop(&app, call->warden->systemd, err) < 0)
@@ -71,8 +73,8 @@ static int release_commit_verb(const struct call *call, struct error *err)
 {
     const struct warden_commit *c = call->body;
     struct warden_project_is is;
-    if (!IPC_TEXT_OK(c->staging) || !IPC_TEXT_OK(c->release) || !release_ok(c->release) || !name_is_relative_path(c->staging) ||
-        c->staging[0] == '.' || strchr(c->staging, '/') != NULL)
+    if (!IPC_TEXT_OK(c->staging) || !IPC_TEXT_OK(c->release) || !release_ok(c->release) ||
+        !name_is_relative_path(c->staging) || c->staging[0] == '.' || strchr(c->staging, '/') != NULL)
         return bad(err, "a release's or a staging folder's name");
     project_ids(c->project, &is);
     return is.build_uid == 0 ? fail(err, "E_RELEASE", "project '%s' is not set up", c->project)
@@ -82,35 +84,42 @@ static int release_commit_verb(const struct call *call, struct error *err)
 static int release_trash_verb(const struct call *call, struct error *err)
 {
     const struct warden_name *n = call->body;
-    return IPC_TEXT_OK(n->release) && release_ok(n->release) ? release_trash(n, err) : bad(err, "a release's name");
+    return IPC_TEXT_OK(n->release) && release_ok(n->release) ? release_trash(n, err)
+                                                             : bad(err, "a release's name");
 }
 
 static int current_set_verb(const struct call *call, struct error *err)
 {
     const struct warden_name *n = call->body;
-    return IPC_TEXT_OK(n->release) && release_ok(n->release) ? release_current(n, err) : bad(err, "a release's name");
+    return IPC_TEXT_OK(n->release) && release_ok(n->release) ? release_current(n, err)
+                                                             : bad(err, "a release's name");
 }
 
 static int vhost_set_verb(const struct call *call, struct error *err)
 {
     const struct warden_vhost *v = call->body;
     uint16_t ports[2];
-    if (!IPC_TEXT_OK(v->app) || !name_is_app(v->app) || v->name_count == 0 || v->name_count > WARDEN_DOMAINS_MAX ||
-        (v->listen != 80 && (v->listen < 1024 || v->listen > 32767)) || v->max_body_mb == 0 || v->max_body_mb > 4096)
+    if (!IPC_TEXT_OK(v->app) || !name_is_app(v->app) || v->name_count == 0 ||
+        v->name_count > WARDEN_DOMAINS_MAX || (v->listen != 80 && (v->listen < 1024 || v->listen > 32767)) ||
+        v->max_body_mb == 0 || v->max_body_mb > 4096)
         return bad(err, "a vhost's app, port, size or number of names");
     for (uint32_t i = 0; i < v->name_count; i++) {
         if (!IPC_TEXT_OK(v->names[i]) || !name_is_domain(v->names[i]))
             return bad(err, "a domain");
         if (!policy_row_allows_domain(call->row, v->names[i]))
-            return fail(err, "E_WARDEN_POLICY", "the policy does not give %s to project '%s'", v->names[i], v->project);
+            return fail(err, "E_WARDEN_POLICY", "the policy does not give %s to project '%s'", v->names[i],
+                        v->project);
     }
-    return project_ports(v->project, v->app, ports, err) < 0 ? -1 : nginx_set(v, ports, call->warden->systemd, call->answer, err);
+    return project_ports(v->project, v->app, ports, err) < 0
+               ? -1
+               : nginx_set(v, ports, call->warden->systemd, call->answer, err);
 }
 
 static int vhost_drop_verb(const struct call *call, struct error *err)
 {
     const struct warden_app *a = call->body;
-    return IPC_TEXT_OK(a->app) && name_is_app(a->app) ? nginx_drop(a, call->warden->systemd, err) : bad(err, "an app's name");
+    return IPC_TEXT_OK(a->app) && name_is_app(a->app) ? nginx_drop(a, call->warden->systemd, err)
+                                                      : bad(err, "an app's name");
 }
 
 static int flag_set_verb(const struct call *call, struct error *err)
@@ -127,8 +136,8 @@ static int flag_set_verb(const struct call *call, struct error *err)
 static int check_unit(const struct warden_unit *u, struct error *err)
 {
     bool daemon = u->app[0] == 0;
-    if (!IPC_TEXT_OK(u->app) || !IPC_TEXT_OK(u->node) || (!daemon && !name_is_app(u->app)) || u->slot > (daemon ? 0u : 1u) ||
-        (u->node[0] != 0 && !name_is_node_version(u->node)) || u->stop_s > 300)
+    if (!IPC_TEXT_OK(u->app) || !IPC_TEXT_OK(u->node) || (!daemon && !name_is_app(u->app)) ||
+        u->slot > (daemon ? 0u : 1u) || (u->node[0] != 0 && !name_is_node_version(u->node)) || u->stop_s > 300)
         return bad(err, "a unit's app, slot, Node version or grace");
     return 0;
 }
@@ -150,8 +159,11 @@ static int unit_start_verb(const struct call *call, struct error *err)
     if (ids.app_uid < 100)
         return fail(err, "E_UNIT", "project '%s' is not set up", unit.project);
     if (units->state(&unit, is, err) < 0 || is->state == UNIT_RUNNING || is->state == UNIT_STOPPING)
-        return is->state == UNIT_STOPPING ? fail(err, "E_UNIT_STOPPING", "the unit is still stopping") : is->state == UNIT_RUNNING ? 0 : -1;
-    if (unit_prepare(&unit, call->fd, ids.app_uid, call->warden->readers, err) < 0 || units->start(&unit, err) < 0)
+        return is->state == UNIT_STOPPING  ? fail(err, "E_UNIT_STOPPING", "the unit is still stopping")
+               : is->state == UNIT_RUNNING ? 0
+                                           : -1;
+    if (unit_prepare(&unit, call->fd, ids.app_uid, call->warden->readers, err) < 0 ||
+        units->start(&unit, err) < 0)
         return -1;
     return units->state(&unit, is, err);
 }
@@ -197,19 +209,28 @@ static const struct verb {
     bool project, starts_new, takes_fd;
     verb_fn *run;
 } verbs[WARDEN_VERBS] = {
-    [WARDEN_PROJECT_ENSURE] = {"project_ensure", sizeof(struct warden_project), sizeof(struct warden_project_is), true, true, false, project_ensure_verb},
-    [WARDEN_PROJECT_REMOVE] = {"project_remove", sizeof(struct warden_name), 0, true, false, false, project_remove_verb},
-    [WARDEN_RELEASE_COMMIT] = {"release_commit", sizeof(struct warden_commit), 0, true, true, false, release_commit_verb},
-    [WARDEN_RELEASE_TRASH] = {"release_trash", sizeof(struct warden_name), 0, true, false, false, release_trash_verb},
+    [WARDEN_PROJECT_ENSURE] = {"project_ensure", sizeof(struct warden_project),
+                               sizeof(struct warden_project_is), true, true, false, project_ensure_verb},
+    [WARDEN_PROJECT_REMOVE] = {"project_remove", sizeof(struct warden_name), 0, true, false, false,
+                               project_remove_verb},
+    [WARDEN_RELEASE_COMMIT] = {"release_commit", sizeof(struct warden_commit), 0, true, true, false,
+                               release_commit_verb},
+    [WARDEN_RELEASE_TRASH] = {"release_trash", sizeof(struct warden_name), 0, true, false, false,
+                              release_trash_verb},
     [WARDEN_CURRENT_SET] = {"current_set", sizeof(struct warden_name), 0, true, false, false, current_set_verb},
-    [WARDEN_VHOST_SET] = {"vhost_set", sizeof(struct warden_vhost), sizeof(struct warden_vhost_is), true, true, false, vhost_set_verb},
+    [WARDEN_VHOST_SET] = {"vhost_set", sizeof(struct warden_vhost), sizeof(struct warden_vhost_is), true, true,
+                          false, vhost_set_verb},
     [WARDEN_VHOST_DROP] = {"vhost_drop", sizeof(struct warden_app), 0, true, false, false, vhost_drop_verb},
     [WARDEN_FLAG_SET] = {"flag_set", sizeof(struct warden_flag), 0, true, false, false, flag_set_verb},
-    [WARDEN_UNIT_START] = {"unit_start", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, true, true, unit_start_verb},
-    [WARDEN_UNIT_STOP] = {"unit_stop", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, false, false, unit_stop_verb},
-    [WARDEN_UNIT_STATE] = {"unit_state", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, false, false, unit_state_verb},
+    [WARDEN_UNIT_START] = {"unit_start", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, true,
+                           true, unit_start_verb},
+    [WARDEN_UNIT_STOP] = {"unit_stop", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, false,
+                          false, unit_stop_verb},
+    [WARDEN_UNIT_STATE] = {"unit_state", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, false,
+                           false, unit_state_verb},
     [WARDEN_NODE_ENSURE] = {"node_ensure", sizeof(struct warden_node), 0, false, true, false, node_ensure_verb},
-    [WARDEN_NODE_PUBLISH] = {"node_publish", sizeof(struct warden_node), 0, false, true, false, node_publish_verb},
+    [WARDEN_NODE_PUBLISH] = {"node_publish", sizeof(struct warden_node), 0, false, true, false,
+                             node_publish_verb},
 };
 
 static int check_policy(const struct verb *verb, struct call *call, struct error *err)
@@ -236,8 +257,8 @@ static int serve(const struct verb *verb, struct call *call, struct ipc_record *
         return fail(err, "E_WARDEN_VERB", "there is no verb %u", request->head.verb);
     call->body = ipc_body(request, verb->body);
     if (call->body == NULL || request->fd_count != (verb->takes_fd ? 1u : 0u))
-        return fail(err, "E_WARDEN_REQUEST", "%s of %u bytes and %u descriptors is not valid", verb->name, request->head.size,
-                    request->fd_count);
+        return fail(err, "E_WARDEN_REQUEST", "%s of %u bytes and %u descriptors is not valid", verb->name,
+                    request->head.size, request->fd_count);
     call->fd = verb->takes_fd ? request->fds[0] : -1;
     if (verb->answer == 0)
         memcpy(call->answer, call->body, verb->body);
@@ -275,11 +296,14 @@ void verbs_serve(const struct warden *warden, int conn, struct ipc_record *reque
     struct call call = {.warden = warden, .answer = answer, .fd = -1};
     memset(answer, 0, sizeof answer);
     if (serve(verb, &call, request, &err) < 0) {
-        fprintf(stderr, "<4>klystrr-warden: refused %s: %s: %s\n", verb != NULL && verb->name != NULL ? verb->name : "?", err.code, err.text);
+        fprintf(stderr, "<4>klystrr-warden: refused %s: %s: %s\n",
+                verb != NULL && verb->name != NULL ? verb->name : "?", err.code, err.text);
         ipc_tell_error(conn, request->head.serial, &err);
-    } else if (request->head.verb == WARDEN_UNIT_STOP && ((const struct warden_unit_is *)(const void *)answer)->state == UNIT_STOPPING)
+    } else if (request->head.verb == WARDEN_UNIT_STOP &&
+               ((const struct warden_unit_is *)(const void *)answer)->state == UNIT_STOPPING)
         wait_for_stop(request, waiting);
     else
-        ipc_tell(conn, request->head.verb, request->head.serial, answer, verb->answer != 0 ? verb->answer : verb->body);
+        ipc_tell(conn, request->head.verb, request->head.serial, answer,
+                 verb->answer != 0 ? verb->answer : verb->body);
     ipc_close_fds(request);
 }

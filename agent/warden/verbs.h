@@ -19,7 +19,8 @@ struct waiting {
     int64_t until_ms; /* of the monotonic clock: then it is answered as it stands */
 };
 
-/* Answers one request on its connection, or fills *waiting. A refusal is one line in the journal. Closes what came with it. */
+/* Answers one request on its connection, or fills *waiting. A refusal is one line in the journal. Closes what
+ * came with it. */
 void verbs_serve(const struct warden *warden, int conn, struct ipc_record *request, struct waiting *waiting);
 /* Answers a waiting stop once the unit is gone. */
 void verbs_look_again(const struct warden *warden, int conn, struct waiting *waiting);

@@ -7,11 +7,11 @@
 
 #include "ipc/layout.h"
 
-/* %1$s project, %2$s app, %3$u blue's port, %4$u green's, %5$s generation, %6$s listen lines, %7$s names, %8$u MiB.
- * The flag decides between the ports at each request, so switching needs no reload and drops nothing. Variables carry
- * blue's port in their names, because that is unique. */
-static const char template[] =
-    VHOST_HEADER "%1$s %2$s %5$s: made by klystrr-warden, changes are overwritten\n"
+/* %1$s project, %2$s app, %3$u blue's port, %4$u green's, %5$s generation, %6$s listen lines, %7$s names, %8$u
+ * MiB. The flag decides between the ports at each request, so switching needs no reload and drops nothing.
+ * Variables carry blue's port in their names, because that is unique. */
+static const char template[] = VHOST_HEADER
+    "%1$s %2$s %5$s: made by klystrr-warden, changes are overwritten\n"
     "upstream klystrr_%1$s.%2$s_blue { server 127.0.0.1:%3$u; keepalive 32; }\n"
     "upstream klystrr_%1$s.%2$s_green { server 127.0.0.1:%4$u; keepalive 32; }\n"
     "map $http_upgrade $klystrr_%3$u_connection { default upgrade; '' ''; }\n"
@@ -43,20 +43,22 @@ static const char template[] =
     "    }\n"
     "}\n";
 
-static int render(const struct warden_vhost *v, const uint16_t ports[2], bool ipv6, const char *generation, struct buf *out,
-                  struct error *err)
+static int render(const struct warden_vhost *v, const uint16_t ports[2], bool ipv6, const char *generation,
+                  struct buf *out, struct error *err)
 {
     AUTO_BUF struct buf names = BUF(WARDEN_DOMAINS_MAX * 256);
     char listen[80];
-    snprintf(listen, sizeof listen, ipv6 ? "    listen %1$u;\n    listen [::]:%1$u;\n" : "    listen %1$u;\n", v->listen);
+    snprintf(listen, sizeof listen, ipv6 ? "    listen %1$u;\n    listen [::]:%1$u;\n" : "    listen %1$u;\n",
+             v->listen);
     for (uint32_t i = 0; i < v->name_count; i++)
         if (buf_addf(&names, err, " %s", v->names[i]) < 0)
             return -1;
-    return buf_addf(out, err, template, v->project, v->app, ports[0], ports[1], generation, listen, buf_text(&names), v->max_body_mb);
+    return buf_addf(out, err, template, v->project, v->app, ports[0], ports[1], generation, listen,
+                    buf_text(&names), v->max_body_mb);
 }
 
-int vhost_render(const struct warden_vhost *vhost, const uint16_t ports[2], bool ipv6, char generation[24], struct buf *out,
-                 struct error *err)
+int vhost_render(const struct warden_vhost *vhost, const uint16_t ports[2], bool ipv6, char generation[24],
+                 struct buf *out, struct error *err)
 {
     AUTO_BUF struct buf draft = BUF(out->limit);
     uint64_t sum = UINT64_C(14695981039346656037);
@@ -71,7 +73,7 @@ int vhost_render(const struct warden_vhost *vhost, const uint16_t ports[2], bool
 /* A scanner of nginx's own output: words, quoted words and the signs { } ;. */
 struct scan {
     const char *at;
-    char file[256];  /* the section of the dump */
+    char file[256]; /* the section of the dump */
     char word[300];
     bool own_seen;
 };
@@ -141,7 +143,8 @@ static void server_name(const struct warden_vhost *vhost, const char *word, stru
 }
 
 /* One server block, from behind its opening brace to its end. */
-static void scan_server(struct scan *s, const char *own, const struct warden_vhost *vhost, struct server *server)
+static void scan_server(struct scan *s, const char *own, const struct warden_vhost *vhost,
+                        struct server *server)
 {
     bool start = true;
     char directive[300] = "";
@@ -162,7 +165,8 @@ static void scan_server(struct scan *s, const char *own, const struct warden_vho
     }
 }
 
-int vhost_check_dump(const struct warden_vhost *vhost, const char *own, bool own_expected, const char *dump, struct error *err)
+int vhost_check_dump(const struct warden_vhost *vhost, const char *own, bool own_expected, const char *dump,
+                     struct error *err)
 {
     struct scan s = {.at = dump};
     bool server = false;
@@ -170,11 +174,16 @@ int vhost_check_dump(const struct warden_vhost *vhost, const char *own, bool own
         struct server found;
         if (server && strcmp(s.word, "{") == 0) {
             scan_server(&s, own, vhost, &found);
-            if (found.named && (found.ours || (!found.listens && vhost->listen == 80)) && strcmp(s.file, own) != 0)
-                return fail(err, "E_VHOST_TAKEN", "%s already serves %s on port %u: remove the name there, or choose another", s.file,
+            if (found.named && (found.ours || (!found.listens && vhost->listen == 80)) &&
+                strcmp(s.file, own) != 0)
+                return fail(err, "E_VHOST_TAKEN",
+                            "%s already serves %s on port %u: remove the name there, or choose another", s.file,
                             found.name, vhost->listen);
         }
         server = strcmp(s.word, "server") == 0;
     }
-    return own_expected && !s.own_seen ? fail(err, "E_VHOST_INCLUDE", "nginx does not read %s: include /etc/nginx/conf.d/*.conf in nginx.conf", own) : 0;
+    return own_expected && !s.own_seen
+               ? fail(err, "E_VHOST_INCLUDE",
+                      "nginx does not read %s: include /etc/nginx/conf.d/*.conf in nginx.conf", own)
+               : 0;
 }

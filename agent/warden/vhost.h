@@ -10,11 +10,12 @@
 
 #define VHOST_HEADER "# klystrr-vhost "
 
-/* Renders into out. The generation is a digest of all fields: same fields, same bytes. Fields are checked by the caller. */
-int vhost_render(const struct warden_vhost *vhost, const uint16_t ports[2], bool ipv6, char generation[24], struct buf *out,
-                 struct error *err) KLY_MUST_USE;
-/* In the output of `nginx -T`: refuses (E_VHOST_TAKEN, naming the file) when another file than `own` serves one of these names
- * on this port; E_VHOST_INCLUDE when `own` is not part of the configuration (own_expected). */
+/* Renders into out. The generation is a digest of all fields: same fields, same bytes. Fields are checked by
+ * the caller. */
+int vhost_render(const struct warden_vhost *vhost, const uint16_t ports[2], bool ipv6, char generation[24],
+                 struct buf *out, struct error *err) KLY_MUST_USE;
+/* In the output of `nginx -T`: refuses (E_VHOST_TAKEN, naming the file) when another file than `own` serves one
+ * of these names on this port; E_VHOST_INCLUDE when `own` is not part of the configuration (own_expected). */
 int vhost_check_dump(const struct warden_vhost *vhost, const char *own, bool own_expected, const char *dump,
                      struct error *err) KLY_MUST_USE;
 

@@ -1,5 +1,6 @@
-/* prober ATTEMPT…: tries what an attacker inside a box would, and prints "<attempt> <errno name or ok>" for each.
- * Statically linked, so that it runs wherever it is put. Attempts with a value: open:PATH, write:PATH, connect:PATH. */
+/* prober ATTEMPT…: tries what an attacker inside a box would, and prints "<attempt> <errno name or ok>" for
+ * each. Statically linked, so that it runs wherever it is put. Attempts with a value: open:PATH, write:PATH,
+ * connect:PATH. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>

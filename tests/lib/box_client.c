@@ -1,5 +1,6 @@
 /* box_client [OPTION VALUE]… -- COMMAND…: one box from the command line.
- *   --confine PROGRAM   starts this klystrr-confine with a connection as its input; else box.sock (--socket PATH) is asked
+ *   --confine PROGRAM   starts this klystrr-confine with a connection as its input; else box.sock (--socket
+ * PATH) is asked
  *   --profile NAME --project P --subject S --node V --cwd DIR --env NAME=VALUE
  *   --timeout S --stop S --memory MB --tasks N --file MB
  *   --mask yes          passes a third output; what the box writes there comes out as "mask: …"
@@ -41,7 +42,8 @@ static _Noreturn void stop(const struct error *err)
 
 static uint32_t profile_number(const char *name)
 {
-    static const char *const names[BOX_PROFILES] = {"", "fetch", "build", "release", "activate", "app", "probe", "node", "tidy", "tidy_app", "scribe"};
+    static const char *const names[BOX_PROFILES] = {"",      "fetch", "build", "release",  "activate", "app",
+                                                    "probe", "node",  "tidy",  "tidy_app", "scribe"};
     for (uint32_t i = 1; i < BOX_PROFILES; i++)
         if (strcmp(names[i], name) == 0)
             return i;
@@ -131,7 +133,8 @@ static void ask(struct client *c, char **argv)
     for (int i = 0; i < 3; i++)
         make_pipe(&c->outputs[i], &fds[2 + i]);
     c->start.extra_fds = c->mask ? 1 : 0;
-    if (fds[0] < 0 || ipc_send(c->conn, BOX_START, 7, &c->start, sizeof c->start, fds, c->mask ? 5 : 4, &err) != IPC_OK)
+    if (fds[0] < 0 ||
+        ipc_send(c->conn, BOX_START, 7, &c->start, sizeof c->start, fds, c->mask ? 5 : 4, &err) != IPC_OK)
         stop(&err);
     for (int i = 0; i < 5; i++)
         close(fds[i]);
@@ -154,9 +157,12 @@ static void relay(int *from, int to, const char *prefix)
 static void on_exited(struct client *c, const struct box_exited *e)
 {
     static const char *const ends[] = {"?", "exit", "signal", "timeout", "killed", "oom"};
-    fprintf(stderr, "# exited end=%s status=%d cpu_ms=%u peak_kb=%u\n", ends[e->end <= BOX_END_OOM ? e->end : 0], e->status,
-            e->cpu_ms, e->peak_kb);
-    c->result = e->end == BOX_END_EXIT ? e->status : e->end == BOX_END_SIGNAL ? 128 + e->status : e->end == BOX_END_TIMEOUT ? 124 : 137;
+    fprintf(stderr, "# exited end=%s status=%d cpu_ms=%u peak_kb=%u\n",
+            ends[e->end <= BOX_END_OOM ? e->end : 0], e->status, e->cpu_ms, e->peak_kb);
+    c->result = e->end == BOX_END_EXIT      ? e->status
+                : e->end == BOX_END_SIGNAL  ? 128 + e->status
+                : e->end == BOX_END_TIMEOUT ? 124
+                                            : 137;
 }
 
 static void on_record(struct client *c)
@@ -168,7 +174,8 @@ static void on_record(struct client *c)
         c->conn = -1;
         return;
     }
-    const struct box_started *started = record.head.verb == BOX_STARTED ? ipc_body(&record, sizeof *started) : NULL;
+    const struct box_started *started =
+        record.head.verb == BOX_STARTED ? ipc_body(&record, sizeof *started) : NULL;
     const struct box_denied *denied = record.head.verb == BOX_DENIED ? ipc_body(&record, sizeof *denied) : NULL;
     const struct box_exited *exited = record.head.verb == BOX_EXITED ? ipc_body(&record, sizeof *exited) : NULL;
     if (ipc_check_error(&record, &err) < 0)
@@ -196,7 +203,10 @@ static void timers(struct client *c)
 static void watch(struct client *c)
 {
     while (c->conn >= 0 || c->outputs[0] >= 0 || c->outputs[1] >= 0 || c->outputs[2] >= 0) {
-        struct pollfd p[4] = {{c->outputs[0], POLLIN, 0}, {c->outputs[1], POLLIN, 0}, {c->outputs[2], POLLIN, 0}, {c->conn, POLLIN, 0}};
+        struct pollfd p[4] = {{c->outputs[0], POLLIN, 0},
+                              {c->outputs[1], POLLIN, 0},
+                              {c->outputs[2], POLLIN, 0},
+                              {c->conn, POLLIN, 0}};
         if (poll(p, 4, c->kill_ms != 0 || c->hangup_ms != 0 ? 20 : -1) < 0 && errno != EINTR)
             return;
         timers(c);
@@ -213,7 +223,10 @@ static void watch(struct client *c)
 
 int main(int argc, char **argv)
 {
-    struct client c = {.socket = BOX_SOCKET, .cwd = ".", .start = {.profile = BOX_BUILD, .timeout_s = 600, .stop_s = 2}, .result = 125};
+    struct client c = {.socket = BOX_SOCKET,
+                       .cwd = ".",
+                       .start = {.profile = BOX_BUILD, .timeout_s = 600, .stop_s = 2},
+                       .result = 125};
     int i = 1;
     for (; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2)
         option(&c, argv[i], argv[i + 1]);

@@ -18,7 +18,8 @@ static void fill(struct policy_row *row, char *text)
         exit(2);
     row->port_first = (uint16_t)first;
     row->port_last = (uint16_t)last;
-    for (char *at = strtok_r(names, ",", &save); at != NULL && count < POLICY_DOMAINS; at = strtok_r(NULL, ",", &save))
+    for (char *at = strtok_r(names, ",", &save); at != NULL && count < POLICY_DOMAINS;
+         at = strtok_r(NULL, ",", &save))
         domains[count++] = at;
     for (unsigned i = 0; i < count; i++)
         snprintf(row->domains[i], sizeof row->domains[i], "%s", domains[i]);
@@ -39,7 +40,8 @@ int main(int argc, char **argv)
     if (slash != NULL)
         *slash = 0;
     AUTO_CLOSE int dir = durable_dir(folder, 0755, &err);
-    if (dir < 0 || policy_table_encode(&table, &out, &err) < 0 || durable_replace(dir, name, out.data, out.size, 0644, &err) < 0) {
+    if (dir < 0 || policy_table_encode(&table, &out, &err) < 0 ||
+        durable_replace(dir, name, out.data, out.size, 0644, &err) < 0) {
         fprintf(stderr, "policy_write: %s: %s\n", err.code, err.text);
         return 1;
     }

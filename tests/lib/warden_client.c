@@ -1,5 +1,5 @@
-/* warden_client [--socket PATH] VERB ARGUMENT…: one request from the command line; prints the answer as name=value words.
- *   project PROJECT APP…            remove PROJECT               commit PROJECT STAGING RELEASE
+/* warden_client [--socket PATH] VERB ARGUMENT…: one request from the command line; prints the answer as
+ * name=value words. project PROJECT APP…            remove PROJECT               commit PROJECT STAGING RELEASE
  *   trash|current PROJECT RELEASE   vhost PROJECT APP PORT MIB NAME…   vhost-drop PROJECT APP
  *   flag PROJECT APP blue|green     start PROJECT APP|- SLOT NODE|- STOP_S -- CWD NAME=VALUE… -- COMMAND…
  *   stop|state PROJECT APP|- SLOT STOP_S    node|publish VERSION    raw VERB BYTES FDS
@@ -23,7 +23,8 @@ static _Noreturn void stop(const struct error *err)
     exit(1);
 }
 
-static void ask(uint16_t verb, const void *body, size_t size, const int *fds, unsigned count, struct ipc_record *answer)
+static void ask(uint16_t verb, const void *body, size_t size, const int *fds, unsigned count,
+                struct ipc_record *answer)
 {
     struct error err = {0};
     int conn = sock_connect(socket_path, &err);
@@ -128,7 +129,8 @@ static void unit(uint16_t verb, struct ipc_record *answer)
         fd = command(7);
     ask(verb, &body, sizeof body, &fd, start ? 1 : 0, answer);
     memcpy(&is, answer->body, sizeof is);
-    printf("state=%s pid=%d restarts=%u last=%d\n", states[is.state <= UNIT_FAILED ? is.state : 0], is.pid, is.restarts, is.last_status);
+    printf("state=%s pid=%d restarts=%u last=%d\n", states[is.state <= UNIT_FAILED ? is.state : 0], is.pid,
+           is.restarts, is.last_status);
 }
 
 static void node(uint16_t verb, struct ipc_record *answer)

@@ -1,13 +1,16 @@
-/* Compiles the boxes' seccomp programs with libseccomp, when Klystrr is built, for the architecture it is built for:
- *   generate DIR    writes DIR/{build,app,fetch,probe,scribe}.bpf and DIR/denied_names.h
- * `build` tells its refusals to confine (user notification), which answers EPERM and names them in the log; the others answer
- * by themselves. A name that libseccomp does not know fails the build: no program is ever weaker than it reads. */
+/* Compiles the boxes' seccomp programs with libseccomp, when Klystrr is built, for the architecture it is built
+ * for: generate DIR    writes DIR/{build,app,fetch,probe,scribe}.bpf and DIR/denied_names.h `build` tells its
+ * refusals to confine (user notification), which answers EPERM and names them in the log; the others answer by
+ * themselves. A name that libseccomp does not know fails the build: no program is ever weaker than it reads. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/net.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +18,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <unistd.h>
 
 #define X32_BIT 0x40000000u
@@ -25,20 +25,72 @@
 
 /* Refused always. */
 static const char *const denied[] = {
-    "acct", "add_key", "bpf", "chroot", "clock_settime", "delete_module", "fanotify_init", "finit_module", "fsconfig", "fsmount",
-    "fsopen", "fspick", "init_module", "kcmp", "kexec_file_load", "kexec_load", "keyctl", "lookup_dcookie", "migrate_pages",
-    "mount", "mount_setattr", "move_mount", "move_pages", "name_to_handle_at", "nfsservctl", "open_by_handle_at", "open_tree",
-    "perf_event_open", "pidfd_getfd", "pivot_root", "process_madvise", "process_vm_readv", "process_vm_writev", "ptrace",
-    "quotactl", "quotactl_fd", "reboot", "request_key", "setdomainname", "sethostname", "setns", "settimeofday", "swapoff",
-    "swapon", "syslog", "umount2", "userfaultfd", "vhangup",
+    "acct",
+    "add_key",
+    "bpf",
+    "chroot",
+    "clock_settime",
+    "delete_module",
+    "fanotify_init",
+    "finit_module",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "init_module",
+    "kcmp",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "lookup_dcookie",
+    "migrate_pages",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "move_pages",
+    "name_to_handle_at",
+    "nfsservctl",
+    "open_by_handle_at",
+    "open_tree",
+    "perf_event_open",
+    "pidfd_getfd",
+    "pivot_root",
+    "process_madvise",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "quotactl",
+    "quotactl_fd",
+    "reboot",
+    "request_key",
+    "setdomainname",
+    "sethostname",
+    "setns",
+    "settimeofday",
+    "swapoff",
+    "swapon",
+    "syslog",
+    "umount2",
+    "userfaultfd",
+    "vhangup",
 #ifdef __x86_64__
-    "_sysctl", "create_module", "get_kernel_syms", "ioperm", "iopl", "modify_ldt", "query_module", "sysfs", "uselib", "ustat",
+    "_sysctl",
+    "create_module",
+    "get_kernel_syms",
+    "ioperm",
+    "iopl",
+    "modify_ldt",
+    "query_module",
+    "sysfs",
+    "uselib",
+    "ustat",
 #endif
 };
 /* Refused for some arguments only; listed for their names. */
-static const char *const partly[] = {"clone", "ioctl", "personality", "socket", "unshare", "mknodat",
+static const char *const partly[] = {
+    "clone", "ioctl", "personality", "socket", "unshare", "mknodat",
 #ifdef __x86_64__
-                                     "mknod",
+    "mknod",
 #endif
 };
 /* Libraries fall back when these are not there. */
@@ -60,7 +112,8 @@ static int number(const char *name)
     return nr;
 }
 
-static void rule(scmp_filter_ctx filter, uint32_t action, const char *name, unsigned count, const struct scmp_arg_cmp *args)
+static void rule(scmp_filter_ctx filter, uint32_t action, const char *name, unsigned count,
+                 const struct scmp_arg_cmp *args)
 {
     int nr = number(name);
     if (nr < 0)
@@ -75,11 +128,12 @@ static struct scmp_arg_cmp has(unsigned arg, uint64_t mask, uint64_t value)
     return (struct scmp_arg_cmp){arg, SCMP_CMP_MASKED_EQ, mask, value};
 }
 
-/* New namespaces: any CLONE_NEW* bit. In clone the lowest byte is the exit signal, so CLONE_NEWTIME counts in unshare alone. */
+/* New namespaces: any CLONE_NEW* bit. In clone the lowest byte is the exit signal, so CLONE_NEWTIME counts in
+ * unshare alone. */
 static void refuse_namespaces(scmp_filter_ctx filter, uint32_t action)
 {
-    static const uint64_t bits[] = {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
-                                    CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET};
+    static const uint64_t bits[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+                                    CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
     for (size_t i = 0; i < COUNT(bits); i++) {
         struct scmp_arg_cmp arg = has(0, bits[i], bits[i]);
         rule(filter, action, "clone", 1, &arg);
@@ -109,8 +163,8 @@ static void refuse_sockets(scmp_filter_ctx filter, uint32_t action)
         }
 }
 
-/* personality: only asking, Linux, and 32-bit and uname-2.6 forms of it. Bits outside {8, 0x20000} are refused, but for
- * 0xffffffff, which asks: so each other bit is refused when the top one is not set. */
+/* personality: only asking, Linux, and 32-bit and uname-2.6 forms of it. Bits outside {8, 0x20000} are refused,
+ * but for 0xffffffff, which asks: so each other bit is refused when the top one is not set. */
 static void refuse_personality(scmp_filter_ctx filter, uint32_t action)
 {
     for (unsigned bit = 0; bit < 31; bit++) {
@@ -142,12 +196,14 @@ static void refuse_arguments(scmp_filter_ctx filter, uint32_t action)
     refuse_personality(filter, action);
 }
 
-/* A helper of our own starts no process and changes no user. fchownat stays: `klystrr-fetch finish` gives writable paths to
- * the project's group, which its user is in; to another user, only root could give anything. */
+/* A helper of our own starts no process and changes no user. fchownat stays: `klystrr-fetch finish` gives
+ * writable paths to the project's group, which its user is in; to another user, only root could give anything.
+ */
 static void refuse_processes(scmp_filter_ctx filter)
 {
-    static const char *const names[] = {"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups",
-                                        "mknodat", "chown", "fchown", "lchown", "shmget", "msgget", "semget"};
+    static const char *const names[] = {"setuid",    "setgid",    "setreuid", "setregid", "setresuid",
+                                        "setresgid", "setgroups", "mknodat",  "chown",    "fchown",
+                                        "lchown",    "shmget",    "msgget",   "semget"};
     for (size_t i = 0; i < COUNT(names); i++)
         rule(filter, SCMP_ACT_ERRNO(EPERM), names[i], 0, NULL);
     rule(filter, SCMP_ACT_KILL_PROCESS, "vfork", 0, NULL);
@@ -168,8 +224,8 @@ static int newest_call(void)
     return newest;
 }
 
-/* Numbers newer than libseccomp's list do not exist (ENOSYS): libseccomp has no rule for that, so it is put in front.
- * x32 numbers pass on to libseccomp's own check, which kills them. */
+/* Numbers newer than libseccomp's list do not exist (ENOSYS): libseccomp has no rule for that, so it is put in
+ * front. x32 numbers pass on to libseccomp's own check, which kills them. */
 static void write_program(scmp_filter_ctx filter, const char *path)
 {
     const struct sock_filter front[] = {
@@ -217,7 +273,8 @@ static void write_names(const char *dir)
     FILE *file = fopen(path, "we");
     if (file == NULL)
         stop(path, 0);
-    fputs("/* Made by agent/confine/seccomp/generate.c. */\nstatic const struct {\n    int number;\n    const char *name;\n} "
+    fputs("/* Made by agent/confine/seccomp/generate.c. */\nstatic const struct {\n    int number;\n    const "
+          "char *name;\n} "
           "denied_names[] = {\n",
           file);
     for (size_t i = 0; i < COUNT(denied) + COUNT(partly); i++) {

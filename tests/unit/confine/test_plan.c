@@ -27,11 +27,14 @@ static int setup(void **state)
 {
     (void)state;
     policy.count = 3;
-    policy.rows[0] = (struct policy_row){.project = "shop", .port_first = 2000, .port_last = 2001, .memory_mb = 512};
+    policy.rows[0] =
+        (struct policy_row){.project = "shop", .port_first = 2000, .port_last = 2001, .memory_mb = 512};
     policy.rows[1] = (struct policy_row){.project = "off", .port_first = 2000, .port_last = 2001, .paused = 1};
     policy.rows[2] = (struct policy_row){.project = "evil", .port_first = 2000, .port_last = 2001};
-    return write_file(users, "root:x:0:0::/root:/bin/sh\nkb-shop:x:901:902::/:/x\nka-shop:x:903:904::/:/x\nkb-evil:x:0:0::/:/x\nka-evil:x:99:99::/:/x\n"
-                             "kb-off:x:911:912::/:/x\nka-off:x:913:914::/:/x\nklystrr-probe:x:920:920::/:/x\n") |
+    return write_file(users,
+                      "root:x:0:0::/root:/bin/sh\nkb-shop:x:901:902::/:/x\nka-shop:x:903:904::/:/"
+                      "x\nkb-evil:x:0:0::/:/x\nka-evil:x:99:99::/:/x\n"
+                      "kb-off:x:911:912::/:/x\nka-off:x:913:914::/:/x\nklystrr-probe:x:920:920::/:/x\n") |
            write_file(groups, "root:x:0:\nkp-shop:x:905:kb-shop,ka-shop\nkp-off:x:915:\nkp-evil:x:925:\n");
 }
 
@@ -92,7 +95,10 @@ static void the_app_user_runs_releases(void **state)
 static void names_that_could_lead_elsewhere_are_refused(void **state)
 {
     (void)state;
-    static const char *const projects[] = {"", "..", "../x", "a/b", "Shop", "shop\n"}, *const subjects[] = {"", ".", "..", ".x", "a/b", "../a", "/etc"};
+    static const char *const projects[] = {"", "..", "../x", "a/b", "Shop", "shop\n"}, *const subjects[] = {
+                                                                                           "",    ".",   "..",
+                                                                                           ".x",  "a/b", "../a",
+                                                                                           "/etc"};
     for (size_t i = 0; i < sizeof projects / sizeof *projects; i++)
         expect_refusal(start_of(BOX_BUILD, projects[i], "x"), "E_BOX_START");
     for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++)

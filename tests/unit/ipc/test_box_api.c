@@ -10,7 +10,8 @@
 #include <cmocka.h>
 #undef fail /* base/error.h has one, too */
 
-static const char *const argv_two[] = {"npm", "ci", NULL}, *const env_two[] = {"A=1", "B=", NULL}, *const nothing[] = {NULL};
+static const char *const argv_two[] = {"npm", "ci", NULL}, *const env_two[] = {"A=1", "B=", NULL},
+                         *const nothing[] = {NULL};
 
 static void packed(struct buf *out)
 {

@@ -16,8 +16,13 @@ static void two_rows(void)
 {
     memset(&table, 0, sizeof table);
     table.count = 2;
-    table.rows[0] = (struct policy_row){.project = "*", .domains = {"*.example.org"}, .port_first = 20000, .port_last = 20100};
-    table.rows[1] = (struct policy_row){.project = "shop", .domains = {"shop.test", "*.shop.test"}, .port_first = 2000, .port_last = 2001, .paused = 1};
+    table.rows[0] = (struct policy_row){
+        .project = "*", .domains = {"*.example.org"}, .port_first = 20000, .port_last = 20100};
+    table.rows[1] = (struct policy_row){.project = "shop",
+                                        .domains = {"shop.test", "*.shop.test"},
+                                        .port_first = 2000,
+                                        .port_last = 2001,
+                                        .paused = 1};
 }
 
 static void rows_come_back_and_every_flipped_bit_is_found(void **state)
@@ -46,8 +51,9 @@ static void a_row_that_is_not_valid_is_refused(void **state)
     static const struct {
         const char *project, *domain;
         uint16_t first, last;
-    } bad[] = {{"../x", "a.test", 2000, 2001}, {"shop", "a;b", 2000, 2001},    {"shop", "*.*.test", 2000, 2001}, {"shop", "a.test", 80, 2001},
-               {"shop", "a.test", 2000, 2000}, {"shop", "a.test", 2000, 40000}, {"", "a.test", 2000, 2001}};
+    } bad[] = {{"../x", "a.test", 2000, 2001}, {"shop", "a;b", 2000, 2001},    {"shop", "*.*.test", 2000, 2001},
+               {"shop", "a.test", 80, 2001},   {"shop", "a.test", 2000, 2000}, {"shop", "a.test", 2000, 40000},
+               {"", "a.test", 2000, 2001}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         memset(&table, 0, sizeof table);
         table.count = 1;
@@ -97,8 +103,10 @@ static void a_missing_or_open_file_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_come_back_and_every_flipped_bit_is_found), cmocka_unit_test(a_row_that_is_not_valid_is_refused),
-        cmocka_unit_test(the_own_row_comes_before_the_star),             cmocka_unit_test(domains_match_whole_labels_only),
+        cmocka_unit_test(rows_come_back_and_every_flipped_bit_is_found),
+        cmocka_unit_test(a_row_that_is_not_valid_is_refused),
+        cmocka_unit_test(the_own_row_comes_before_the_star),
+        cmocka_unit_test(domains_match_whole_labels_only),
         cmocka_unit_test(a_missing_or_open_file_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,7 +88,8 @@ static void refuses_what_is_no_record_and_closes_what_came_with_it(void **state)
         char room[CMSG_SPACE(sizeof(int))];
     } control = {0};
     struct iovec part = {bytes, 3};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
     struct cmsghdr *c = CMSG_FIRSTHDR(&message);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
@@ -171,7 +172,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(brings_body_and_descriptors, setup, teardown),
-        cmocka_unit_test_setup_teardown(refuses_what_is_no_record_and_closes_what_came_with_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(refuses_what_is_no_record_and_closes_what_came_with_it, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(limits_what_is_sent, setup, teardown),
         cmocka_unit_test_setup_teardown(tells_full_from_closed, setup, teardown),
         cmocka_unit_test_setup_teardown(refusals_come_back_as_errors, setup, teardown),

@@ -84,7 +84,8 @@ static void strangers_are_refused(void **state)
     if (getuid() == 0)
         skip(); /* root is always welcome */
     struct error err = {0};
-    int fd = sock_listen(path, SOCK_SEQPACKET, 0600, getuid(), getgid(), &err), client = sock_connect(path, &err);
+    int fd = sock_listen(path, SOCK_SEQPACKET, 0600, getuid(), getgid(), &err),
+        client = sock_connect(path, &err);
     uid_t other = getuid() + 1;
     assert_int_equal(sock_accept(fd, &other, 1, NULL, &err), -1);
     assert_string_equal(err.code, "E_IPC_PEER");

@@ -37,8 +37,8 @@ static void names_tell_projects_apps_and_slots_apart(void **state)
 static void tmpfiles_makes_the_same_folders(void **state)
 {
     (void)state;
-    static const char *const folders[] = {KLY_RUN, KLY_RUN_SW, KLY_RUN_OUT, KLY_RUN_APPS, KLY_RUN_BOX, KLY_STATE,
-                                          KLY_WARDEN_STATE, KLY_SRV, KLY_NODE};
+    static const char *const folders[] = {KLY_RUN,   KLY_RUN_SW,       KLY_RUN_OUT, KLY_RUN_APPS, KLY_RUN_BOX,
+                                          KLY_STATE, KLY_WARDEN_STATE, KLY_SRV,     KLY_NODE};
     char text[8192], line[96];
     FILE *file = fopen(KLY_SOURCE_DIR "/systemd/tmpfiles.conf", "re");
     assert_non_null(file);

@@ -15,7 +15,12 @@ static const char own[] = "/etc/nginx/conf.d/klystrr-shop.web.conf";
 
 static struct warden_vhost shop(void)
 {
-    struct warden_vhost v = {.project = "shop", .app = "web", .listen = 80, .max_body_mb = 10, .name_count = 2, .names = {"shop.test", "www.shop.test"}};
+    struct warden_vhost v = {.project = "shop",
+                             .app = "web",
+                             .listen = 80,
+                             .max_body_mb = 10,
+                             .name_count = 2,
+                             .names = {"shop.test", "www.shop.test"}};
     return v;
 }
 
@@ -55,7 +60,8 @@ static void both_ports_the_flag_and_all_names_are_there(void **state)
 static void the_most_names_of_the_longest_kind_fit(void **state)
 {
     (void)state;
-    struct warden_vhost v = {.project = "shop", .app = "web", .listen = 80, .max_body_mb = 1, .name_count = WARDEN_DOMAINS_MAX};
+    struct warden_vhost v = {
+        .project = "shop", .app = "web", .listen = 80, .max_body_mb = 1, .name_count = WARDEN_DOMAINS_MAX};
     AUTO_BUF struct buf text = BUF(32768), small = BUF(100);
     char generation[24];
     for (int i = 0; i < WARDEN_DOMAINS_MAX; i++)
@@ -80,9 +86,11 @@ static void a_name_served_elsewhere_is_found_however_it_is_written(void **state)
         SECTION "server{listen 80;server_name a.test shop.test b.test;}",
         SECTION "server { server_name 'shop.test'; }",
         SECTION "server { server_name SHOP.test; location / { return 200 '}'; } }",
-        SECTION "server { location / { if ($x) { return 1; } } listen [::]:80 default_server; server_name \"www.shop.test\"; }",
+        SECTION "server { location / { if ($x) { return 1; } } listen [::]:80 default_server; server_name "
+                "\"www.shop.test\"; }",
         SECTION "server {\n  # server_name nothing;\n  listen 127.0.0.1;\n  server_name .shop.test;\n}",
-        SECTION "http { upstream u { server 1.2.3.4; } server { listen 8080; listen 80; server_name shop.test; } }",
+        SECTION
+        "http { upstream u { server 1.2.3.4; } server { listen 8080; listen 80; server_name shop.test; } }",
     };
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
         struct error err = {0};
@@ -96,11 +104,16 @@ static void what_is_no_conflict_passes(void **state)
 {
     (void)state;
     static const char *const fine[] = {
-        "", SECTION, SECTION "server { listen 443 ssl; server_name shop.test; }", SECTION "server { listen 80; server_name notshop.test; }",
-        SECTION "# server { listen 80; server_name shop.test; }\n", SECTION "server { listen unix:/run/x; server_name shop.test; }",
+        "",
+        SECTION,
+        SECTION "server { listen 443 ssl; server_name shop.test; }",
+        SECTION "server { listen 80; server_name notshop.test; }",
+        SECTION "# server { listen 80; server_name shop.test; }\n",
+        SECTION "server { listen unix:/run/x; server_name shop.test; }",
         SECTION "server { listen 80; server_name other.test; location / { set $server_name shop.test; } }",
         SECTION "map $a $b { server shop.test; } # server_name shop.test;\n",
-        "# configuration file /etc/nginx/conf.d/klystrr-shop.web.conf:\nserver { listen 80; server_name shop.test; }\n" SECTION "events { }",
+        "# configuration file /etc/nginx/conf.d/klystrr-shop.web.conf:\nserver { listen 80; server_name "
+        "shop.test; }\n" SECTION "events { }",
     };
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
         assert_int_equal(check(fine[i], NULL), 0);
@@ -109,7 +122,8 @@ static void what_is_no_conflict_passes(void **state)
 static void cut_dumps_end_the_scan(void **state)
 {
     (void)state;
-    static const char whole[] = SECTION "server { listen 80; server_name \"a\\\"b\" 'c' shop.test; location / { } }";
+    static const char whole[] =
+        SECTION "server { listen 80; server_name \"a\\\"b\" 'c' shop.test; location / { } }";
     char cut[sizeof whole];
     for (size_t i = 0; i < sizeof whole; i++) {
         memcpy(cut, whole, i);
@@ -126,7 +140,9 @@ static void a_file_that_nginx_does_not_read_is_told(void **state)
     struct error err = {0};
     assert_int_equal(vhost_check_dump(&v, own, true, SECTION "events { }", &err), -1);
     assert_string_equal(err.code, "E_VHOST_INCLUDE");
-    assert_int_equal(vhost_check_dump(&v, own, true, "# configuration file /etc/nginx/conf.d/klystrr-shop.web.conf:\n", &err), 0);
+    assert_int_equal(vhost_check_dump(&v, own, true,
+                                      "# configuration file /etc/nginx/conf.d/klystrr-shop.web.conf:\n", &err),
+                     0);
 }
 
 int main(void)
