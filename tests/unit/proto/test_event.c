@@ -13,8 +13,8 @@ static const char *const samples[] = {
     "\"text\":\"used\",\"about\":\"" DIGEST "\"}\n",
     "{\"event\":\"app\",\"at\":\"2026-11-22T00:41:54Z\",\"project\":\"shop\",\"state\":\"failed\",\"app\":"
     "\"web\",\"text\":\"exit 1\",\"release\":\"" RELEASE "\"}\n",
-    "{\"event\":\"host\",\"at\":\"2026-11-22T00:41:54.500Z\",\"code\":\"E_CLOCK_SKEW\",\"text\":\"the clock is "
-    "3 days behind\"}\n",
+    ("{\"event\":\"host\",\"at\":\"2026-11-22T00:41:54.500Z\",\"code\":\"E_CLOCK_SKEW\",\"text\":\"the clock is "
+     "3 days behind\"}\n"),
 };
 #define SAMPLES (sizeof samples / sizeof *samples)
 
