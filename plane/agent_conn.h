@@ -57,7 +57,8 @@ struct agents {
     bool flush_due, kick_due;
 };
 
-/* agents.c */
+/* agent_messages.c */
+void agent_on_text(struct agent *a, const uint8_t *data, size_t size);
 void agent_send(struct agent *a, const struct message *m);
 void agent_send_error(struct agent *a, const char *code, const char *text, const char *about);
 void agent_send_envelope(struct agent *a, const struct buf *envelope);

@@ -126,7 +126,8 @@ static int open_stream(struct agent *a, struct agent_stream *s, const struct mes
     rc = open_kept(a, s, err);
     if (rc < 0)
         return -1;
-    /* A host that was here before this plane's memory, or a plane restored from a backup: go on where the host is. */
+    /* A host that was here before this plane's memory, or a plane restored from a backup: go on where the host
+     * is. */
     if (!s->now.closed && note_gap(s, (int64_t)o->from, err) < 0)
         return -1;
     if (stream_receiver_open(&a->receiver, o->handle, o->name, o->from, (uint64_t)s->now.end, s->now.closed,
