@@ -19,7 +19,7 @@
 #include "ipc/record.h"
 
 #define CLOSE_MS 20000
-#define DRAIN_MS 2000
+#define DRAIN_MS 500
 
 struct deployment {
     struct agent *agent;
