@@ -17,7 +17,7 @@ function check(name, ok, more) {
 const freePort = () => new Promise((resolve) => {
   const s = net.createServer().listen(0, '127.0.0.1', () => { const { port } = s.address(); s.close(() => resolve(port)); });
 });
-const until = async (ask, ms = 8000) => {
+const until = async (ask, ms = 20000) => {
   for (const end = Date.now() + ms; Date.now() < end;) { const v = await ask(); if (v) return v; await new Promise((r) => setTimeout(r, 50)); }
   return undefined;
 };

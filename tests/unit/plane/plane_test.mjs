@@ -22,7 +22,7 @@ function check(name, ok, more) {
 const freePort = () => new Promise((resolve) => {
   const s = net.createServer().listen(0, '127.0.0.1', () => { const { port } = s.address(); s.close(() => resolve(port)); });
 });
-const until = async (ask, ms = 5000) => {
+const until = async (ask, ms = 20000) => {
   for (const end = Date.now() + ms; Date.now() < end;) { const v = await ask(); if (v) return v; await new Promise((r) => setTimeout(r, 25)); }
   return undefined;
 };
@@ -200,6 +200,7 @@ check('a used order is not sent again', (await w.next(300)) === undefined);
 // ---- streams ----
 
 const at = () => time(Date.now());
+const eventsAcked = () => w.until('ack', (a) => a.name === 'events' && a.offset === events.length);
 const event = (e) => Buffer.from(JSON.stringify({ at: at(), project: 'shop', ...e }) + '\n');
 const state = (d, s) => event({ event: 'state', deployment: d, state: s });
 const result = (d, more) => event({ event: 'result', deployment: d, outcome: 'live', text: 'done', elapsed_ms: 1234, serving: null, ...more });
@@ -315,7 +316,7 @@ w.send({ type: 'open', handle: 1, name: 'events', from: events.length });
 const cancelled = result(dep2.id, { outcome: 'cancelled', text: 'as asked', serving: release1 });
 w.data(1, events.length, cancelled);
 events = Buffer.concat([events, cancelled]);
-await w.until('ack');
+await eventsAcked();
 check('and is over when its host says so', (await call('GET', `/api/v1/deployments/${dep2.id}`)).json.outcome === 'cancelled');
 check('twice: 409', (await call('POST', `/api/v1/deployments/${dep2.id}/cancel`, '')).status === 409);
 
@@ -344,14 +345,14 @@ const release2 = `${m.document.sequence}-${commit(5).slice(0, 12)}`;
 const done2 = result(dep.id, { release: release2, commit: commit(5), serving: release2 });
 w.data(1, events.length, done2);
 events = Buffer.concat([events, done2]);
-await w.until('ack');
+await eventsAcked();
 r = await call('POST', '/api/v1/projects/shop/rollback', {});
 m = (await documents(1))[0];
 check('rollback is an order for the release before', m?.document.action === 'activate' && m.document.release === release1 && m.document.sequence > 5, m);
 const back = result(r.json.deployments[0].id, { release: release1, commit: commit(1), serving: release1 });
 w.data(1, events.length, back);
 events = Buffer.concat([events, back]);
-await w.until('ack');
+await eventsAcked();
 r = (await call('GET', '/api/v1/projects/shop/releases')).json.releases;
 check('the older release is live, the newer kept', r.find((v) => v.release === release1)?.state === 'live' && r.find((v) => v.release === release2)?.state === 'kept', r);
 r = await call('POST', '/api/v1/projects/shop/restart', {});

@@ -135,7 +135,7 @@ export class Ws {
   }
   push(m) { const w = this.waiting.shift(); if (w) w(m); else this.inbox.push(m); }
   end() { this.closed = true; while (this.waiting.length) this.waiting.shift()(null); }
-  next(ms = 5000) {
+  next(ms = 20000) {
     if (this.inbox.length) return Promise.resolve(this.inbox.shift());
     if (this.closed) return Promise.resolve(null);
     return new Promise((resolve) => {
