@@ -57,7 +57,7 @@ static struct accept_now now(void)
 void agent_grown(struct agent *a, const struct spool_stream *stream)
 {
     struct link_grown grown = {.id = stream->id, .closed = stream->closed, .end = stream->end};
-    if (a->link != NULL && link_connected(a->link))
+    if (a->link != NULL && link_connected(a->link) && a->enrolled)
         link_send(a->link, LINK_GROWN, &grown, sizeof grown, -1);
 }
 
@@ -65,7 +65,7 @@ void agent_stream(struct agent *a, const struct spool_stream *stream)
 {
     struct link_stream told = {.id = stream->id, .closed = stream->closed, .base = stream->base, .end = stream->end};
     struct error err;
-    if (a->link == NULL || !link_connected(a->link))
+    if (a->link == NULL || !link_connected(a->link) || !a->enrolled)
         return;
     snprintf(told.name, sizeof told.name, "%s", stream->name);
     int fd = spool_reader(&a->spool, stream, &err);
@@ -92,7 +92,9 @@ static const uint8_t *challenge(struct agent *a)
 
 static void tell_hello(struct agent *a)
 {
-    struct link_hello hello = {.box_level = a->box_level, .trust_version = journal_state(a->journal)->trust_version};
+    struct link_hello hello = {.box_level = a->box_level};
+    if (a->journal != NULL)
+        hello.trust_version = journal_state(a->journal)->trust_version;
     snprintf(hello.server, sizeof hello.server, "%s", a->config.server);
     snprintf(hello.version, sizeof hello.version, "%s", KLY_VERSION);
     memcpy(hello.challenge, challenge(a), sizeof hello.challenge);
@@ -107,17 +109,13 @@ static void new_challenge(struct agent *a)
         report_host(a, &err);
 }
 
-static void on_connected(void *ctx)
+/* All that there is. A host that is not enrolled has nothing to say; one whose journal is refused says at least that. */
+static void tell_all(struct agent *a)
 {
-    struct agent *a = ctx;
-    if (!a->enrolled || a->journal == NULL) {
-        report_publish(a);
-        return;
-    }
     if (clock_boot_ms() - a->acceptor.challenges[a->acceptor.challenge_at].made_ms > CHALLENGE_OLD_MS)
         new_challenge(a);
     tell_hello(a);
-    for (uint32_t i = 0; i < journal_state(a->journal)->project_count; i++)
+    for (uint32_t i = 0; a->journal != NULL && i < journal_state(a->journal)->project_count; i++)
         tell_project(a, &journal_state(a->journal)->projects[i]);
     agent_stream(a, &a->spool.events);
     for (int i = 0; i < SPOOL_LOGS; i++)
@@ -126,6 +124,33 @@ static void on_connected(void *ctx)
     report_publish(a);
     if (link_connected(a->link))
         link_send(a->link, LINK_READY, NULL, 0, -1);
+}
+
+/* agent.json is written by `klystrr enrol` while we run. True if this host is enrolled. */
+static bool read_config(struct agent *a, struct error *err)
+{
+    if (a->enrolled || config_read(a->config_path, &a->config, err) != 0)
+        return a->enrolled;
+    memcpy(a->acceptor.server, a->config.server, sizeof a->acceptor.server);
+    memcpy(a->acceptor.pin, a->config.trust_pin, sizeof a->acceptor.pin);
+    a->enrolled = true;
+    return true;
+}
+
+static void try_config(struct agent *a)
+{
+    struct error err = {0};
+    bool before = a->enrolled;
+    if (read_config(a, &err) && !before && link_connected(a->link))
+        tell_all(a);
+}
+
+static void on_connected(void *ctx)
+{
+    struct agent *a = ctx;
+    struct error err = {0};
+    if (read_config(a, &err))
+        tell_all(a);
 }
 
 static void on_need_challenge(void *ctx)
@@ -271,7 +296,7 @@ static void on_level(uv_work_t *job, int status)
     if (news)
         a->box_level = l->ended.level;
     free(l);
-    if (news && a->link != NULL && link_connected(a->link) && a->journal != NULL && a->enrolled) {
+    if (news && a->link != NULL && link_connected(a->link) && a->enrolled) {
         tell_hello(a);
         report_publish(a);
         link_send(a->link, LINK_READY, NULL, 0, -1);
@@ -521,6 +546,7 @@ static int reload(struct agent *a, struct control_client *client, const char *pa
     policy_read(path, &fresh);
     policy_free(&a->policy);
     a->policy = fresh;
+    try_config(a);
     if (fresh.tree == NULL)
         return fail(err, fresh.why.code, "%s", fresh.why.text);
     control_say(client, CONTROL_DONE, NULL, 0, -1);
@@ -591,6 +617,7 @@ static void on_request(void *ctx, struct control_client *client, enum control_ve
 static void on_tick(uv_timer_t *timer)
 {
     struct agent *a = timer->data;
+    try_config(a);
     (void)spool_tidy(&a->spool);
     for (int i = 0; i < JOURNAL_PROJECTS_MAX && a->journal != NULL; i++) {
         struct project *p = &a->projects[i];
@@ -671,15 +698,15 @@ static int open_folders(struct agent *a, const char *state, struct error *err)
 
 static int prepare(struct agent *a, const struct agent_files *files, struct error *err)
 {
-    int rc = config_read(files->config, &a->config, err);
-    if (rc < 0 || open_folders(a, files->state, err) < 0 || secrets_key(a->seal_dir, &a->acceptor.seal, err) < 0 ||
+    struct error why = {0};
+    a->config_path = files->config;
+    if (!read_config(a, &why) && why.code[0] != 0)
+        fprintf(stderr, "klystrr-agent: %s %s\n", why.code, why.text);
+    if (open_folders(a, files->state, err) < 0 || secrets_key(a->seal_dir, &a->acceptor.seal, err) < 0 ||
         spool_open(&a->spool, a->spool_dir, err) < 0)
         return -1;
-    a->enrolled = rc == 0;
     policy_path = files->policy;
     policy_read(files->policy, &a->policy);
-    memcpy(a->acceptor.server, a->config.server, sizeof a->acceptor.server);
-    memcpy(a->acceptor.pin, a->config.trust_pin, sizeof a->acceptor.pin);
     a->acceptor.dirfd = a->documents_dir;
     a->acceptor.policy = &a->policy;
     return 0;

@@ -61,6 +61,7 @@ struct agent {
     uv_loop_t *loop;
     uv_timer_t timer;
     struct agent_config config;
+    const char *config_path; /* borrowed */
     bool enrolled;
     int journal_dir, documents_dir, seal_dir, spool_dir;
     struct error refused; /* the journal's; code "" if it is sound */

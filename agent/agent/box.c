@@ -219,7 +219,7 @@ int box_check(const struct box_ended *e, const char *code, const char *what, uin
         snprintf(hint, sizeof hint, "; the box refused it the system call %.31s", e->denied);
     switch ((enum box_end)e->exited.end) {
     case BOX_END_EXIT:
-        return e->exited.status == 0 ? 0 : fail(err, code, "%s exited with status %d%s", what, e->exited.status, hint);
+        return e->exited.status == 0 ? 0 : fail(err, code, "%s exited with status %d%s: its last lines in the log say why", what, e->exited.status, hint);
     case BOX_END_SIGNAL:
         return fail(err, code, "%s was ended by signal %d%s", what, e->exited.status, hint);
     case BOX_END_TIMEOUT:

@@ -79,7 +79,7 @@ void report_refused(struct agent *a, const char *project, const uint8_t *digest,
     snprintf(told.code, sizeof told.code, "%s", why->code);
     snprintf(told.text, sizeof told.text, "%s", why->text);
     snprintf(told.about, sizeof told.about, "%s", hex);
-    if (a->link != NULL && link_connected(a->link))
+    if (a->link != NULL && link_connected(a->link) && a->enrolled)
         link_send(a->link, LINK_REFUSED, &told, sizeof told, -1);
 }
 
@@ -207,7 +207,7 @@ void report_publish(struct agent *a)
 {
     AUTO_BUF struct buf json = BUF(STATUS_MAX);
     struct error err;
-    if (a->link == NULL || !link_connected(a->link) || report_status(a, &json, &err) < 0)
+    if (a->link == NULL || !link_connected(a->link) || !a->enrolled || report_status(a, &json, &err) < 0)
         return;
     int fd = memfd_sealed("status", json.data, json.size, &err);
     if (fd >= 0)
