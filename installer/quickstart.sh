@@ -317,7 +317,7 @@ sample() {
   quietly klystrr env set GREETING --project sample --from "$state/greeting"
   wait_for 40 "this machine to connect to the plane" connected
   step "Deploying: git push"
-  git_in push -q origin main >>"$log" 2>&1 || die "git push failed. The log: $log"
+  git_in push -q -u origin main >>"$log" 2>&1 || die "git push failed. The log: $log"
   wait_for 20 "the push to start a deployment" deployment_there
   klystrr logs -f --project sample >>"$log" 2>&1 || true
   wait_for 600 "the deployment to end" deployment_ended
