@@ -540,20 +540,24 @@ static int reset_trust(struct agent *a, struct control_client *client, struct er
     return 0;
 }
 
-static int reload(struct agent *a, struct control_client *client, const char *path, struct error *err)
+void agent_reload(struct agent *a)
 {
     struct policy fresh;
-    policy_read(path, &fresh);
+    policy_read(a->policy_path, &fresh);
     policy_free(&a->policy);
     a->policy = fresh;
     try_config(a);
-    if (fresh.tree == NULL)
-        return fail(err, fresh.why.code, "%s", fresh.why.text);
+    report_publish(a);
+}
+
+static int reload(struct agent *a, struct control_client *client, struct error *err)
+{
+    agent_reload(a);
+    if (a->policy.tree == NULL)
+        return fail(err, a->policy.why.code, "%s", a->policy.why.text);
     control_say(client, CONTROL_DONE, NULL, 0, -1);
     return 0;
 }
-
-static const char *policy_path = POLICY_FILE;
 
 static int answer_log(struct agent *a, struct control_client *client, const char *deployment, struct error *err)
 {
@@ -601,7 +605,7 @@ static void on_request(void *ctx, struct control_client *client, enum control_ve
         rc = answer_log(a, client, what->deployment, &err);
         break;
     case CONTROL_RELOAD:
-        rc = reload(a, client, policy_path, &err);
+        rc = reload(a, client, &err);
         break;
     case CONTROL_TRUST_RESET:
         rc = reset_trust(a, client, &err);
@@ -705,7 +709,7 @@ static int prepare(struct agent *a, const struct agent_files *files, struct erro
     if (open_folders(a, files->state, err) < 0 || secrets_key(a->seal_dir, &a->acceptor.seal, err) < 0 ||
         spool_open(&a->spool, a->spool_dir, err) < 0)
         return -1;
-    policy_path = files->policy;
+    a->policy_path = files->policy;
     policy_read(files->policy, &a->policy);
     a->acceptor.dirfd = a->documents_dir;
     a->acceptor.policy = &a->policy;

@@ -61,7 +61,7 @@ struct agent {
     uv_loop_t *loop;
     uv_timer_t timer;
     struct agent_config config;
-    const char *config_path; /* borrowed */
+    const char *config_path, *policy_path; /* borrowed */
     bool enrolled;
     int journal_dir, documents_dir, seal_dir, spool_dir;
     struct error refused; /* the journal's; code "" if it is sound */
@@ -83,6 +83,8 @@ struct agent_files {
 };
 int agent_open(struct agent *a, uv_loop_t *loop, const struct agent_files *files, int control, int link, uid_t peer,
                struct error *err) KLY_MUST_USE;
+/* Reads policy.json again (and agent.json, while this host is not enrolled). */
+void agent_reload(struct agent *a);
 struct project *agent_project(struct agent *a, const char *name);
 struct journal_project *agent_journal(struct agent *a, const char *name);
 /* A project is free again: what waits begins. */

@@ -51,8 +51,9 @@ static void on_output(uv_poll_t *poll, int status, int what)
     struct drain *d = poll->data;
     char block[65536];
     (void)what;
-    if (status < 0 || (read(d->fd, block, sizeof block) < 0 && errno != EAGAIN && errno != EINTR))
-        uv_poll_stop(poll);
+    ssize_t n = status < 0 ? 0 : read(d->fd, block, sizeof block);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        uv_poll_stop(poll); /* nobody writes any more; the next look at what serves opens it again */
 }
 
 /* Open for writing too: a FIFO without a writer would be readable for ever. */

@@ -27,14 +27,18 @@ static int harden(struct error *err)
 
 static void on_signal(uv_signal_t *handle, int number)
 {
-    (void)number;
+    if (number == SIGHUP) {
+        agent_reload(handle->data);
+        return;
+    }
     uv_stop(handle->loop); /* boxes end with their connections; the journal says the rest */
 }
 
 static int run(const struct agent_files *files, struct error *err)
 {
     static struct agent agent;
-    static uv_signal_t signals[2];
+    static uv_signal_t signals[3];
+    static const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
     uv_loop_t *loop = uv_default_loop();
     struct passwd *net = getpwnam(KLY_USER_NET);
     int control = sock_inherited_named("control", err), link = control < 0 ? -1 : sock_inherited_named("link", err);
@@ -44,9 +48,10 @@ static int run(const struct agent_files *files, struct error *err)
         return fail(err, "E_USER", "there is no user " KLY_USER_NET ": run the installer again");
     if (agent_open(&agent, loop, files, control, link, net->pw_uid, err) < 0)
         return -1;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         uv_signal_init(loop, &signals[i]);
-        uv_signal_start(&signals[i], on_signal, i == 0 ? SIGTERM : SIGINT);
+        signals[i].data = &agent;
+        uv_signal_start(&signals[i], on_signal, numbers[i]);
     }
     uv_run(loop, UV_RUN_DEFAULT);
     return 0;
