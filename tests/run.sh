@@ -82,22 +82,26 @@ units() {
 }
 
 # ---- scripts ----------------------------------------------------------------------------------------------------------
-script() { # script FILE [ARG…]
+log_of() { printf '%s/%s.log' "$work" "$(printf '%s' "$*" | tr -c 'a-zA-Z0-9\n' '_')"; }
+execute() { # execute FILE [ARG…]: runs it; its output, exit status and seconds lie beside each other
+  out=$(log_of "$@") started=$(date +%s)
+  case $1 in *.py) set -- python3 "$@";; *.mjs) set -- node "$@";; *) set -- sh "$@";; esac
+  timeout -k 10 1500 "$@" >"$out" 2>&1 </dev/null
+  echo "$? $(($(date +%s) - started))" >"$out.end"
+}
+report() { # report FILE [ARG…]: counts what execute left
+  out=$(log_of "$@")
+  read -r code seconds <"$out.end"
   name=${1#"$root"/}
-  case $only in '') ;; *) case "$*" in *"$only"*) ;; *) return 0;; esac;; esac
-  out=$work/$(printf '%s' "$*" | tr -c 'a-zA-Z0-9\n' '_').log
-  started=$(date +%s)
-  case $1 in *.py) timeout -k 10 900 python3 "$@";; *.mjs) timeout -k 10 900 node "$@";; *) timeout -k 10 1500 sh "$@";; esac >"$out" 2>&1 </dev/null
-  code=$?
   shift
   name="$name${1:+ $*}"
   ok=$(grep -c '^ok - ' "$out")
   not_ok=$(grep -c '^not ok - ' "$out")
   skips=$(grep -c '^skip - ' "$out")
-  say "$name: exit $code, $ok ok, $not_ok not ok, $skips skipped ($(($(date +%s) - started)) s)"
+  say "$name: exit $code, $ok ok, $not_ok not ok, $skips skipped ($seconds s)"
   if [ "$((ok + not_ok + skips))" -gt 0 ]; then
     passed=$((passed + ok)) failed=$((failed + not_ok)) skipped=$((skipped + skips))
-    grep -E '^(not ok|skip) - ' "$out"
+    grep -E -A8 '^(not ok|skip) - ' "$out" | grep -vE '^ok - '
     if [ "$not_ok" -gt 0 ]; then tail -60 "$out" | sed 's/^/    /'
     elif [ "$code" != 0 ] && [ "$code" != 77 ]; then fail "$name ended with $code"; tail -40 "$out" | sed 's/^/    /'; fi
     return 0
@@ -108,9 +112,21 @@ script() { # script FILE [ARG…]
     *) fail "$name"; tail -60 "$out" | sed 's/^/    /';;
   esac
 }
-scripts() { # every script of these folders, one after the other
-  for file in "$@"; do if [ -e "$file" ]; then script "$file"; fi; done
+wanted() { case $only in '') return 0;; *) case "$*" in *"$only"*) return 0;; *) return 1;; esac;; esac; }
+script() { wanted "$@" || return 0; execute "$@"; report "$@"; }
+scripts() { # every script of these, two at a time; told in their order
+  running=0
+  for file in "$@"; do
+    if [ ! -e "$file" ] || ! wanted "$file"; then continue; fi
+    execute "$file" &
+    running=$((running + 1))
+    # a free place is one whose end has been written
+    while [ "$((running - $(ended "$@")))" -ge 2 ]; do sleep 0.5; done
+  done
+  wait
+  for file in "$@"; do if [ -e "$(log_of "$file").end" ]; then report "$file"; fi; done
 }
+ended() { n=0; for f in "$@"; do [ ! -e "$(log_of "$f").end" ] || n=$((n + 1)); done; echo "$n"; }
 
 lint() {
   # shellcheck disable=SC2046
