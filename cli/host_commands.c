@@ -24,7 +24,8 @@
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 #define AGENT_SOCKET "/run/klystrr/agent.sock"
 #define ETC          "/etc/klystrr"
-#define IDENTITY     "/var/lib/klystrr/identity"
+#define STATE        "/var/lib/klystrr"
+#define IDENTITY     STATE "/identity"
 
 static bool is_root(void)
 {
@@ -193,6 +194,9 @@ static int hand_over_secret(const struct token *t, struct error *err)
     const struct passwd *uplink = getpwnam("klystrr-net");
     if (uplink == NULL)
         return fail(err, "E_NOT_FOUND", "the user klystrr-net does not exist: install Klystrr first");
+    AUTO_CLOSE int above = durable_dir(STATE, 0755, err); /* the warden makes it, but may not have run yet */
+    if (above < 0)
+        return -1;
     AUTO_CLOSE int dir = durable_dir(IDENTITY, 0700, err);
     if (dir < 0 || fchown(dir, uplink->pw_uid, uplink->pw_gid) < 0)
         return dir < 0 ? -1 : fail_errno(err, "E_WRITE", errno, "%s", IDENTITY);
