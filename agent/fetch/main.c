@@ -257,7 +257,7 @@ static int do_remove(struct options *o, struct error *err)
         printf("removed 0 left 0\n");
         return 0;
     }
-    int root = tree_open(o->dir, err);
+    int root = o->best_effort ? tree_open_any(o->dir, err) : tree_open(o->dir, err);
     if (root < 0)
         return -1;
     int failed = tree_clear(root, &removed, &left, err);

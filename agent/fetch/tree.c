@@ -22,13 +22,17 @@ int tree_fail(struct error *err, const char *code, const char *what, const char 
     return fail(err, code, "%s: %s", shown, what);
 }
 
+int tree_open_any(const char *path, struct error *err)
+{
+    int fd = open(path, FOLDER_FLAGS);
+    return fd >= 0 ? fd : fail_errno(err, "E_STAGING", errno, "the folder %s cannot be opened", path);
+}
+
 int tree_open(const char *path, struct error *err)
 {
     struct stat is;
-    int fd = open(path, FOLDER_FLAGS);
-    if (fd < 0)
-        return fail_errno(err, "E_STAGING", errno, "the folder %s cannot be opened", path);
-    if (fstat(fd, &is) == 0 && is.st_uid == geteuid())
+    int fd = tree_open_any(path, err);
+    if (fd < 0 || (fstat(fd, &is) == 0 && is.st_uid == geteuid()))
         return fd;
     close(fd);
     return fail(err, "E_GIT_OWNER", "the folder %s does not belong to the user who should own it", path);

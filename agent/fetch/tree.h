@@ -26,6 +26,9 @@ int tree_walk(int root, uint64_t entries, tree_visit visit, void *context, struc
 /* Opens a folder for walking: O_NOFOLLOW, its owner must be the caller (E_GIT_OWNER). Descriptor or -1 (E_STAGING). */
 int tree_open(const char *path, struct error *err) KLY_MUST_USE;
 
+/* The same whoever owns it: for clearing what the caller wrote into somebody else's folder. */
+int tree_open_any(const char *path, struct error *err) KLY_MUST_USE;
+
 /* Removes everything below root, however deep, links themselves only. Counts what could not be removed, and goes on.
  * 0, or -1 if root cannot be read. */
 int tree_clear(int root, uint64_t *removed, uint64_t *left, struct error *err) KLY_MUST_USE;

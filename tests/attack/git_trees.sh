@@ -140,4 +140,17 @@ for i in range(3000):
 open('f', 'w').close()"
 expect "removes folders deeper than a path can say" 0 "$fetch" remove --dir "$work/r"
 check "to the last" test ! -e "$work/r"
+if [ "$(id -u)" = 0 ]; then
+  # a dropped release: the build user's folder, in which another user wrote where it was allowed to
+  mkdir -p "$work/r/cache" "$work/r/dist" && touch "$work/r/dist/code" && mkdir -m 700 "$work/r/cache/app" && touch "$work/r/cache/app/wrote"
+  chown -R 54321:54321 "$work/r" && chmod 2775 "$work/r/cache" && chown -R 54322:54321 "$work/r/cache/app"
+  as() { who=$1; shift; setpriv --reuid "$who" --regid 54321 --clear-groups "$fetch" remove --dir "$work/r" "$@"; }
+  chmod o+x "$work"
+  expect "what is not the caller's is no folder to remove" E_GIT_OWNER as 54322
+  expect "unless it only takes out its own" 0 as 54322 --best-effort
+  check "what it wrote is gone" test ! -e "$work/r/cache/app"
+  check "the rest is there" test -e "$work/r/dist/code"
+  expect "the owner removes the rest" 0 as 54321
+  check "nothing is left of a dropped release" sh -c "! ls -A '$work/r' | grep -q ."
+fi
 result
