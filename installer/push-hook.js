@@ -15,6 +15,7 @@ const request = https.request(config.url, {
   method: 'POST',
   ca: fs.readFileSync(config.ca),
   timeout: 10000,
+  autoSelectFamily: true,
   headers: {
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(body),

@@ -153,13 +153,34 @@ static int start_parts(struct plane *p, const struct plane_options *o, struct er
     return p->api_http != NULL ? 0 : -1;
 }
 
+/* "localhost" is two addresses, and clients differ in which they try. The second is not on every machine. */
+static struct listener *listen_too(struct plane *p, const char *flag, const char *url, const struct listener *first,
+                                   void (*on_accept)(void *, struct conn *))
+{
+    struct plane_url u;
+    struct listener_options options = {.max_open = AGENTS_OPEN_MAX, .on_accept = on_accept, .ctx = p};
+    if (flag != NULL || url_plane(url, &u, NULL) < 0 || strcmp(u.host, "localhost") != 0)
+        return NULL;
+    return listener_tcp(&p->net, "::1", listener_port(first), &options, NULL);
+}
+
 static int start_listening(struct plane *p, const struct plane_options *o, struct error *err)
 {
-    p->agents_listener = listen_on(p, o->listen_agents, p->home.agent_url, on_agent_accept, err);
-    if (p->agents_listener == NULL)
+    struct listener **l = p->listeners;
+    l[0] = listen_on(p, o->listen_agents, p->home.agent_url, on_agent_accept, err);
+    l[1] = l[0] != NULL ? listen_on(p, o->listen_api, p->home.api_url, on_api_accept, err) : NULL;
+    if (l[1] == NULL)
         return -1;
-    p->api_listener = listen_on(p, o->listen_api, p->home.api_url, on_api_accept, err);
-    return p->api_listener != NULL ? 0 : -1;
+    l[2] = listen_too(p, o->listen_agents, p->home.agent_url, l[0], on_agent_accept);
+    l[3] = listen_too(p, o->listen_api, p->home.api_url, l[1], on_api_accept);
+    return 0;
+}
+
+static void stop_listening(struct plane *p)
+{
+    for (int i = 0; i < PLANE_LISTENERS; i++)
+        if (p->listeners[i] != NULL)
+            listener_close(&p->listeners[i]);
 }
 
 /* ---- stopping ---- */
@@ -197,10 +218,7 @@ static void finish(struct ending *e)
     if (e->finished)
         return;
     e->finished = true;
-    if (p->agents_listener != NULL)
-        listener_close(&p->agents_listener);
-    if (p->api_listener != NULL)
-        listener_close(&p->api_listener);
+    stop_listening(p);
     agents_cut(p);
     follow_stop(p);
     poll_stop(p);
@@ -243,8 +261,7 @@ static void on_signal(uv_signal_t *signal, int number)
     plane_log("going down");
     agents_stop(p);
     p->stopping = true;
-    listener_close(&p->agents_listener);
-    listener_close(&p->api_listener);
+    stop_listening(p);
     follow_stop(p);
     poll_stop(p);
     resolve_stop(p);

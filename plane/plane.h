@@ -17,6 +17,8 @@ struct followers; /* plane/follow.h */
 struct resolver;  /* plane/resolve.h */
 struct poller;    /* plane/poll.h */
 
+#define PLANE_LISTENERS 4
+
 struct plane {
     uv_loop_t uv;
     struct net_loop net;
@@ -25,7 +27,7 @@ struct plane {
     struct logstore logs;
     struct tls_tickets *tickets;
     struct tls_context *agents_tls, *api_tls;
-    struct listener *agents_listener, *api_listener;
+    struct listener *listeners[PLANE_LISTENERS]; /* agents and API, and both on ::1 where the URL says localhost */
     struct http_server *agents_http, *api_http;
     struct agents *agents;
     struct followers *followers;

@@ -147,7 +147,7 @@ if [ -z "$only" ]; then
   script "$root/tests/check/schemas.mjs"
   lint
 fi
-scripts "$root"/tests/attack/*.sh "$root"/tests/interop/*.sh
+scripts "$root"/tests/attack/*.sh
 scripts "$root"/tests/e2e/*.sh
 [ "$long" = 0 ] || scripts "$root"/tests/long/*.sh
 say "done"
