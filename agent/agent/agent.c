@@ -296,11 +296,8 @@ static void on_level(uv_work_t *job, int status)
     if (news)
         a->box_level = l->ended.level;
     free(l);
-    if (news && a->link != NULL && link_connected(a->link) && a->enrolled) {
-        tell_hello(a);
-        report_publish(a);
-        link_send(a->link, LINK_READY, NULL, 0, -1);
-    }
+    if (news && a->link != NULL && link_connected(a->link) && a->enrolled)
+        tell_all(a); /* a hello forgets all that was told before it */
 }
 
 static void find_level(struct agent *a)
