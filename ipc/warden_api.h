@@ -2,7 +2,8 @@
  *
  * The warden takes names, never paths, and obeys root's compiled policy (policy_table.h): a project, domain or port
  * that it does not allow is refused here too, whatever the agent says. P is /srv/klystrr/<project>.
- * A paused project: E_WARDEN_PAUSED for PROJECT_ENSURE, RELEASE_COMMIT, VHOST_SET, UNIT_START. */
+ * A paused project: E_WARDEN_PAUSED for PROJECT_ENSURE, RELEASE_COMMIT and VHOST_SET: nothing new is made. What was
+ * released before may run, and start again after a reboot; that no order is taken meanwhile is the agent's to see to. */
 #ifndef KLY_IPC_WARDEN_API_H
 #define KLY_IPC_WARDEN_API_H
 

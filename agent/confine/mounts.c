@@ -4,9 +4,11 @@
  */
 #include "agent/confine/mounts.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,8 @@
 #include "ipc/layout.h"
 
 #define BASE   KLY_RUN_BOX
+#define FRESH  "tmp.box-" /* and the number of its box */
+#define STALE  16         /* folders of boxes that were killed, removed at a time */
 #define DATA   (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define SYSTEM (DATA | MOUNT_ATTR_RDONLY)
 
@@ -179,18 +183,21 @@ static int proc(const struct plan *plan, struct error *err)
     return 0;
 }
 
-static void tmp_path(const struct plan *plan, char out[PLAN_PATH + 8])
+static void tmp_path(const struct plan *plan, char out[PLAN_PATH + 24])
 {
     char parent[PLAN_PATH];
     plan_path(plan, plan->profile->tmp, parent);
-    snprintf(out, PLAN_PATH + 8, "%s/%s", parent, plan->profile->tmp_kind == TMP_KEPT ? "tmp" : "tmp.box");
+    if (plan->profile->tmp_kind == TMP_KEPT)
+        snprintf(out, PLAN_PATH + 24, "%s/tmp", parent);
+    else
+        snprintf(out, PLAN_PATH + 24, "%s/" FRESH "%d", parent, plan->box);
 }
 
 static int own_tmp(const struct plan *plan, struct error *err)
 {
     if (plan->profile->tmp_kind == TMP_MEMORY)
         return tmpfs("/tmp", "size=64m,mode=1777", 0, err);
-    char path[PLAN_PATH + 8];
+    char path[PLAN_PATH + 24];
     tmp_path(plan, path);
     return bind_path(path, "/tmp", DATA, false, false, err);
 }
@@ -246,21 +253,13 @@ int mounts_build(const struct plan *plan, struct error *err)
     return enter(err);
 }
 
-/* As the box's own user, because root neither walks nor makes anything in a tree that is not root's. What rm
- * cannot remove stays the user's. */
-static int as_user(const struct plan *plan, const char *path, bool remove)
+/* As the box's own user, because root neither walks nor makes anything in a tree that is not root's. */
+static int as_user(const struct plan *plan, void act(const struct plan *plan, const char *path), const char *path)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        static char *const environment[] = {NULL};
-        char *argv[] = {"rm", "-rf", "--one-file-system", "--", (char *)(uintptr_t)path, NULL};
-        if (drop_user(plan, NULL) < 0)
-            _exit(127);
-        if (!remove)
-            _exit(mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : 1);
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (null >= 0 && dup2(null, 0) >= 0 && dup2(null, 1) >= 0 && dup2(null, 2) >= 0)
-            execve("/bin/rm", argv, environment);
+        if (drop_user(plan, NULL) == 0)
+            act(plan, path);
         _exit(127);
     }
     int status = -1;
@@ -269,23 +268,47 @@ static int as_user(const struct plan *plan, const char *path, bool remove)
     return status == 0 ? 0 : -1;
 }
 
+static void make(const struct plan *plan, const char *path)
+{
+    (void)plan;
+    _exit(mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : 1);
+}
+
+/* Our own, and those of boxes that no longer live; others of the same project may. */
+static void sweep(const struct plan *plan, const char *path)
+{
+    static char *const environment[] = {NULL};
+    char parent[PLAN_PATH], *argv[STALE + 6] = {"rm", "-rf", "--one-file-system", "--", strdup(path)};
+    plan_path(plan, plan->profile->tmp, parent);
+    DIR *dir = chdir(parent) < 0 ? NULL : opendir(".");
+    unsigned n = 5;
+    for (struct dirent *e; dir != NULL && n < STALE + 5 && (e = readdir(dir)) != NULL;) {
+        int box = strncmp(e->d_name, FRESH, sizeof FRESH - 1) == 0 ? atoi(e->d_name + sizeof FRESH - 1) : 0;
+        if (box > 0 && kill(box, 0) < 0 && errno == ESRCH)
+            argv[n++] = strdup(e->d_name);
+    }
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0 && dup2(null, 0) >= 0 && dup2(null, 1) >= 0 && dup2(null, 2) >= 0)
+        execve("/bin/rm", argv, environment);
+}
+
 int mounts_fresh_tmp(const struct plan *plan, struct error *err)
 {
-    char path[PLAN_PATH + 8];
+    char path[PLAN_PATH + 24];
     if (plan->profile->tmp_kind == TMP_MEMORY)
         return 0;
     mounts_drop_tmp(plan);
     tmp_path(plan, path);
-    return as_user(plan, path, false) < 0
+    return as_user(plan, make, path) < 0
                ? fail(err, "E_BOX_MOUNT", "user %s could not make %s", plan->user, path)
                : 0;
 }
 
 void mounts_drop_tmp(const struct plan *plan)
 {
-    char path[PLAN_PATH + 8];
+    char path[PLAN_PATH + 24];
     if (plan->profile->tmp_kind != TMP_FRESH)
         return;
     tmp_path(plan, path);
-    (void)as_user(plan, path, true);
+    (void)as_user(plan, sweep, path); /* what rm cannot remove stays the user's */
 }

@@ -4,6 +4,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/names.h"
 #include "ipc/layout.h"
@@ -156,9 +157,10 @@ static int check_policy(struct plan *plan, const struct policy_table *policy, st
     const struct policy_row *row = policy_row_for(policy, plan->start.project);
     if (row == NULL)
         return fail(err, "E_BOX_POLICY", "the policy knows no project '%s'", plan->start.project);
-    bool starts_new = plan->start.profile != BOX_TIDY && plan->start.profile != BOX_TIDY_APP &&
-                      plan->start.profile != BOX_APP;
-    if (row->paused != 0 && starts_new)
+    /* Paused: nothing new is made. What was released before may run, be started again and be tidied up. */
+    uint32_t profile = plan->start.profile;
+    bool makes_new = profile == BOX_FETCH || profile == BOX_BUILD || profile == BOX_RELEASE;
+    if (row->paused != 0 && makes_new)
         return fail(err, "E_BOX_POLICY", "project '%s' is paused by the policy", plan->start.project);
     uint32_t *memory = &plan->start.memory_mb, *tasks = &plan->start.tasks;
     if (row->memory_mb != 0 && (*memory == 0 || *memory > row->memory_mb))
@@ -205,7 +207,7 @@ int plan_make(const struct box_start *start, const struct policy_table *policy, 
 {
     if (check_start(start, err) < 0)
         return -1;
-    *plan = (struct plan){.start = *start, .profile = &profiles[start->profile]};
+    *plan = (struct plan){.start = *start, .profile = &profiles[start->profile], .box = getpid()};
     bool project = of_project(plan->profile);
     snprintf(plan->user, sizeof plan->user, "%s%s", plan->profile->user, project ? start->project : "");
     snprintf(plan->root, sizeof plan->root, KLY_SRV "/%s", start->project);

@@ -39,6 +39,7 @@ struct profile {
 struct plan {
     struct box_start start;
     const struct profile *profile;
+    int box; /* this box's number: confine's own process on the host, which outlives all that is in there */
     uid_t uid;
     gid_t gid, group; /* group: kp-<project>, or gid again */
     char user[40];

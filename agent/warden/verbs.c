@@ -222,7 +222,7 @@ static const struct verb {
                           false, vhost_set_verb},
     [WARDEN_VHOST_DROP] = {"vhost_drop", sizeof(struct warden_app), 0, true, false, false, vhost_drop_verb},
     [WARDEN_FLAG_SET] = {"flag_set", sizeof(struct warden_flag), 0, true, false, false, flag_set_verb},
-    [WARDEN_UNIT_START] = {"unit_start", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, true,
+    [WARDEN_UNIT_START] = {"unit_start", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, false,
                            true, unit_start_verb},
     [WARDEN_UNIT_STOP] = {"unit_stop", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, false,
                           false, unit_stop_verb},

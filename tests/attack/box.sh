@@ -81,7 +81,18 @@ done
 all ok "write:/srv/klystrr/shop/releases/$subject/fine" write:/tmp/fine write:/srv/klystrr/shop/cache/fine write:/dev/null write:/home/box/fine
 build_box -- ls -A /tmp
 ok "a box's /tmp is empty again" -z "$(cat "$out")"
-ok "nothing of /tmp stays on the disk" ! -e /srv/klystrr/shop/cache/tmp.box
+ok "nothing of /tmp stays on the disk" -z "$(ls -d /srv/klystrr/shop/cache/tmp* 2>/dev/null)"
+mkdir /srv/klystrr/shop/cache/tmp.box-4000000 && chown kb-shop /srv/klystrr/shop/cache/tmp.box-4000000
+two=$(mktemp)
+"$build/tests/box_client" --confine "$build/bin/klystrr-confine" --project shop --subject $subject -- sh -c 'echo kept >/tmp/mine; echo >/srv/klystrr/shop/cache/go; sleep 2; cat /tmp/mine' >"$two" 2>&1 &
+first=$!
+until_true 10 test -e /srv/klystrr/shop/cache/go
+build_box -- ls -A /tmp
+ok "a second box at the same time has its own /tmp" -z "$(cat "$out")"
+ok "what a killed box left there is gone" ! -e /srv/klystrr/shop/cache/tmp.box-4000000
+wait $first
+ok "and leaves the first one's alone" -n "$(grep kept "$two")"
+rm -f "$two" /srv/klystrr/shop/cache/go
 # SBX-10: set-uid programs gain nothing.
 build_box -- sh -c 'grep -E "^(NoNewPrivs|CapEff|CapBnd|CapPrm|Seccomp):" /proc/self/status; find /usr -xdev -perm -4000 2>/dev/null | head -n 1 | xargs -r stat -c "%A" ; id -u'
 ok "no_new_privs" -n "$(grep -P '^NoNewPrivs:\t1' "$out")"

@@ -156,6 +156,11 @@ wait $stop
 w state shop web 1 1
 ok "a stubborn unit is killed" -n "$(grep state=absent "$out")"
 ok "with what it left behind" -z "$(pgrep -f 'sleep 986550')"
+"$build/tests/policy_write" /etc/klystrr/policy.table 'shop:20000-20003:shop.test,*.shop.test:paused' 'other:20000-20003:other.test' 'off:20000-20100:off.test:paused'
+w start shop web 0 - 5 -- releases/$release X=paused PORT=20000 -- node a.js
+ok "a paused project's app may start again" -n "$(grep state=running "$out")"
+refused "but nothing new is released" E_WARDEN_PAUSED commit shop x 9-cccccccccccc
+w stop shop web 0 2
 
 # Removal.
 as ka-shop sh -c 'mkdir -p /srv/klystrr/shop/shared/a/b; echo x >/srv/klystrr/shop/shared/a/b/c; ln -s /etc /srv/klystrr/shop/shared/etc'

@@ -140,6 +140,10 @@ static void the_policy_and_the_users_decide(void **state)
     expect_refusal(start_of(BOX_BUILD, "off", "x"), "E_BOX_POLICY");
     struct box_start tidy = start_of(BOX_TIDY, "off", "");
     assert_int_equal(plan_make(&tidy, &policy, users, groups, &plan, NULL), 0);
+    expect_refusal(start_of(BOX_FETCH, "off", ""), "E_BOX_POLICY");
+    expect_refusal(start_of(BOX_RELEASE, "off", "x"), "E_BOX_POLICY");
+    struct box_start again = start_of(BOX_ACTIVATE, "off", ""); /* what was released before */
+    assert_int_equal(plan_make(&again, &policy, users, groups, &plan, NULL), 0);
     expect_refusal(start_of(BOX_BUILD, "evil", "x"), "E_BOX_USER");   /* uid 0 */
     expect_refusal(start_of(BOX_RELEASE, "evil", "x"), "E_BOX_USER"); /* uid 99 */
     expect_refusal(start_of(BOX_SCRIBE, "", ""), "E_BOX_USER");       /* no such user */
