@@ -270,6 +270,7 @@ UNIT
     quietly systemctl enable --now klystrr-quickstart-git.service
   else
     install -d -m 750 -o klystrr-git -g www-data /run/klystrr-git
+    background_stop klystrr-git # one that an interrupted run left would listen at the socket's old file
     rm -f /run/klystrr-git/fcgi.sock
     (umask 007; background klystrr-git klystrr-git:www-data /usr/sbin/fcgiwrap -s unix:/run/klystrr-git/fcgi.sock)
   fi
