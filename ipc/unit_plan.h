@@ -18,6 +18,8 @@ struct unit_plan {
 /* "<project>" for the pm2 daemon, else "<project>:<app>:<slot>": the systemd instance, and the plan file's
  * stem. */
 void unit_name(const struct warden_unit *unit, char out[UNIT_NAME_SIZE]);
+/* "/run/klystrr/apps/<name>.plan". */
+void unit_plan_path(const struct warden_unit *unit, char out[128]);
 /* "/run/klystrr/out/<project>.<app>.<slot>": the FIFO that the unit's output goes to; the daemon's app is "".
  */
 void unit_output_path(const struct warden_unit *unit, char out[128]);

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/warden/run.h"
+#include "base/run.h"
 #include "agent/warden/vhost.h"
 #include "base/durable.h"
 #include "ipc/layout.h"

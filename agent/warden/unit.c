@@ -8,18 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/warden/run.h"
 #include "base/durable.h"
+#include "base/run.h"
 #include "ipc/box_api.h"
 #include "ipc/layout.h"
+#include "ipc/record.h"
 #include "ipc/sock.h"
-
-void unit_plan_path(const struct warden_unit *unit, char out[128])
-{
-    char name[UNIT_NAME_SIZE];
-    unit_name(unit, name);
-    snprintf(out, 128, KLY_RUN_APPS "/%s.plan", name);
-}
 
 static int write_plan(const struct warden_unit *unit, int command, struct error *err)
 {
@@ -92,33 +86,15 @@ static int write_limits(const struct warden_unit *unit, const char *name, struct
     return systemctl("daemon-reload", "--quiet", "--no-pager", &out, err);
 }
 
-static int systemd_start(const struct warden_unit *unit, struct error *err)
-{
-    char name[128];
-    AUTO_BUF struct buf out = BUF(300);
-    service(unit, name);
-    return write_limits(unit, name, err) < 0 ? -1 : systemctl("start", "--quiet", name, &out, err);
-}
-
-static int systemd_stop(const struct warden_unit *unit, struct error *err)
-{
-    char name[128];
-    AUTO_BUF struct buf out = BUF(300);
-    service(unit, name);
-    return systemctl("stop", "--no-block", name, &out, err);
-}
-
 static long property(const struct buf *shown, const char *name)
 {
     const char *at = strstr(buf_text(shown), name);
     return at != NULL ? strtol(at + strlen(name), NULL, 10) : 0;
 }
 
-static int systemd_state(const struct warden_unit *unit, struct warden_unit_is *is, struct error *err)
+static int look(const char *name, struct warden_unit_is *is, struct error *err)
 {
-    char name[128];
     AUTO_BUF struct buf out = BUF(600);
-    service(unit, name);
     if (systemctl("show", "--property=ActiveState,MainPID,NRestarts,ExecMainStatus,ExecMainCode", name, &out,
                   err) < 0)
         return -1;
@@ -138,4 +114,35 @@ static int systemd_state(const struct warden_unit *unit, struct warden_unit_is *
     return 0;
 }
 
-const struct unit_manager unit_systemd = {systemd_start, systemd_stop, systemd_state};
+static int ask_supervisor(int supervisor, enum warden_verb verb, const struct warden_unit *unit,
+                          struct warden_unit_is *is, struct error *err)
+{
+    static struct ipc_record answer;
+    const struct warden_unit_is *told = NULL;
+    if (ipc_send(supervisor, (uint16_t)verb, 0, unit, sizeof *unit, NULL, 0, err) == IPC_OK &&
+        ipc_recv(supervisor, &answer, err) == IPC_OK) {
+        if (ipc_check_error(&answer, err) < 0)
+            return -1;
+        told = ipc_body(&answer, sizeof *told);
+    }
+    if (told == NULL)
+        return fail(err, "E_UNIT", "klystrr-supervise does not answer");
+    *is = *told;
+    return 0;
+}
+
+int unit_ask(int supervisor, enum warden_verb verb, const struct warden_unit *unit, struct warden_unit_is *is,
+             struct error *err)
+{
+    char name[128];
+    AUTO_BUF struct buf out = BUF(300);
+    if (supervisor >= 0)
+        return ask_supervisor(supervisor, verb, unit, is, err);
+    service(unit, name);
+    if (verb == WARDEN_UNIT_START &&
+        (write_limits(unit, name, err) < 0 || systemctl("start", "--quiet", name, &out, err) < 0))
+        return -1;
+    if (verb == WARDEN_UNIT_STOP && systemctl("stop", "--no-block", name, &out, err) < 0)
+        return -1;
+    return look(name, is, err);
+}

@@ -57,13 +57,13 @@ static int project_remove_verb(const struct call *call, struct error *err)
         unit.slot = i % 2 == 0;
         if (more == 0)
             break;
-        if (call->warden->units->state(&unit, &is, err) < 0 ||
+        if (unit_ask(call->warden->supervisor, WARDEN_UNIT_STATE, &unit, &is, err) < 0 ||
             (is.state != UNIT_ABSENT && is.state != UNIT_FAILED))
             return fail(err, "E_PROJECT_REMOVE", "unit %s/%s still runs: stop it first", unit.project,
                         unit.app);
         unit_forget(&unit);
         memcpy(app.app, unit.app, sizeof app.app);
-        if (app.app[0] != 0 && nginx_drop(&app, call->warden->systemd, err) < 0)
+        if (app.app[0] != 0 && nginx_drop(&app, call->warden->supervisor < 0, err) < 0)
             return -1;
     }
     return project_remove(name->project, err);
@@ -112,13 +112,13 @@ static int vhost_set_verb(const struct call *call, struct error *err)
     }
     return project_ports(v->project, v->app, ports, err) < 0
                ? -1
-               : nginx_set(v, ports, call->warden->systemd, call->answer, err);
+               : nginx_set(v, ports, call->warden->supervisor < 0, call->answer, err);
 }
 
 static int vhost_drop_verb(const struct call *call, struct error *err)
 {
     const struct warden_app *a = call->body;
-    return IPC_TEXT_OK(a->app) && name_is_app(a->app) ? nginx_drop(a, call->warden->systemd, err)
+    return IPC_TEXT_OK(a->app) && name_is_app(a->app) ? nginx_drop(a, call->warden->supervisor < 0, err)
                                                       : bad(err, "an app's name");
 }
 
@@ -147,7 +147,7 @@ static int unit_start_verb(const struct call *call, struct error *err)
     struct warden_unit unit;
     struct warden_unit_is *is = call->answer;
     struct warden_project_is ids;
-    const struct unit_manager *units = call->warden->units;
+    int supervisor = call->warden->supervisor;
     memcpy(&unit, call->body, sizeof unit);
     if (check_unit(&unit, err) < 0 || unit.stop_s == 0 || call->fd < 0)
         return unit.stop_s == 0 || call->fd < 0 ? bad(err, "a unit's grace or command") : -1;
@@ -158,27 +158,28 @@ static int unit_start_verb(const struct call *call, struct error *err)
     project_ids(unit.project, &ids);
     if (ids.app_uid < 100)
         return fail(err, "E_UNIT", "project '%s' is not set up", unit.project);
-    if (units->state(&unit, is, err) < 0 || is->state == UNIT_RUNNING || is->state == UNIT_STOPPING)
+    if (unit_ask(supervisor, WARDEN_UNIT_STATE, &unit, is, err) < 0 || is->state == UNIT_RUNNING ||
+        is->state == UNIT_STOPPING)
         return is->state == UNIT_STOPPING  ? fail(err, "E_UNIT_STOPPING", "the unit is still stopping")
                : is->state == UNIT_RUNNING ? 0
                                            : -1;
-    if (unit_prepare(&unit, call->fd, ids.app_uid, call->warden->readers, err) < 0 ||
-        units->start(&unit, err) < 0)
-        return -1;
-    return units->state(&unit, is, err);
+    return unit_prepare(&unit, call->fd, ids.app_uid, call->warden->readers, err) < 0
+               ? -1
+               : unit_ask(supervisor, WARDEN_UNIT_START, &unit, is, err);
 }
 
 static int unit_stop_verb(const struct call *call, struct error *err)
 {
-    const struct unit_manager *units = call->warden->units;
-    if (check_unit(call->body, err) < 0 || units->stop(call->body, err) < 0)
-        return -1;
-    return units->state(call->body, call->answer, err);
+    return check_unit(call->body, err) < 0
+               ? -1
+               : unit_ask(call->warden->supervisor, WARDEN_UNIT_STOP, call->body, call->answer, err);
 }
 
 static int unit_state_verb(const struct call *call, struct error *err)
 {
-    return check_unit(call->body, err) < 0 ? -1 : call->warden->units->state(call->body, call->answer, err);
+    return check_unit(call->body, err) < 0
+               ? -1
+               : unit_ask(call->warden->supervisor, WARDEN_UNIT_STATE, call->body, call->answer, err);
 }
 
 static int node_verb(const struct call *call, bool publish, struct error *err)
@@ -271,7 +272,7 @@ void verbs_look_again(const struct warden *warden, int conn, struct waiting *wai
 {
     struct warden_unit_is is = {0};
     struct error err = {0};
-    int rc = warden->units->state(&waiting->unit, &is, &err);
+    int rc = unit_ask(warden->supervisor, WARDEN_UNIT_STATE, &waiting->unit, &is, &err);
     if (rc == 0 && is.state == UNIT_STOPPING && clock_mono_ms() < waiting->until_ms)
         return;
     waiting->active = false;

@@ -6,9 +6,8 @@
 #include "ipc/record.h"
 
 struct warden {
-    bool systemd; /* is PID 1 */
-    const struct unit_manager *units;
-    gid_t readers; /* the agent's group: reads apps' output */
+    int supervisor; /* connection to klystrr-supervise; -1: systemd is PID 1 */
+    gid_t readers;  /* the agent's group: reads apps' output */
 };
 
 /* A stop that was asked for and is not over: the answer waits, the warden does not. */

@@ -141,6 +141,9 @@ ok "an app outlives a killed supervisor" "$(curl -s http://127.0.0.1:20000/)" = 
 supervise
 answers
 ok "and is taken over by the next" -n "$(grep "state=running pid=$pid " "$out")"
+kill -9 "$(pgrep -P $warden -x klystrr-warden)"
+until_true 10 answers
+ok "a killed warden is started again, and knows its units" -n "$(grep "state=running pid=$pid " "$out")"
 refused "a project whose unit runs" E_PROJECT_REMOVE remove shop
 w stop shop web 0 2
 ok "it is gone when a stop is answered" -n "$(grep state=absent "$out")"
@@ -175,7 +178,7 @@ ok "removing it twice is fine (was: $(cat "$err"))" $? = 0
 printf 'garbage' >/etc/klystrr/policy.table
 refused "everything while the policy is damaged" E_POLICY_TABLE project shop web
 children=$(pgrep -P $warden)
-ok "agent and uplink are its children" "$(echo "$children" | wc -l)" = 2
+ok "warden, agent and uplink are its children" "$(echo "$children" | wc -l)" = 3
 kill $warden
 wait $warden
 ok "SIGTERM ends it" $? = 0

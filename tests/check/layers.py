@@ -21,6 +21,7 @@ MAY = {
     "agent/agent": ["trust", "proto", "ipc", "net/loop", "base"],
     "agent/uplink": ["net/tls", "net/ws", "net/http", "net/loop", "stream", "proto", "trust", "ipc", "base"],
     "agent/scribe": ["ipc", "base"],
+    "agent/supervise": ["ipc", "base"],
     "agent/warden": ["ipc", "base"],
     "agent/confine": ["ipc", "base"],
     "agent/fetch": ["base"],

@@ -12,6 +12,7 @@ MAY = {
     "klystrr-agent": {"libuv", "libcjson", "libmbedcrypto"},
     "klystrr-uplink": NET | {"libcjson"},
     "klystrr-scribe": {"libz"},
+    "klystrr-supervise": set(),
     "klystrr-warden": set(),
     "klystrr-confine": set(),
     "klystrr-fetch": {"libgit2"},

@@ -88,7 +88,7 @@ bed_programs() {
     libexec=$(strings "$1/bin/klystrr-confine" | sed -n 's|^\(.*/libexec/klystrr\)/.*|\1|p' | head -n 1)
     mkdir -p "$libexec" && mount -t tmpfs bed "$libexec" && mkdir "$libexec/seccomp"
     cp "$1"/seccomp/*.bpf "$libexec/seccomp/"
-    cp "$1/bin/klystrr-confine" "$libexec/"
+    cp "$1/bin/klystrr-confine" "$1/bin/klystrr-warden" "$1/bin/klystrr-supervise" "$libexec/"
     for name in agent uplink; do
         printf '#!/bin/sh\necho "$LISTEN_FDS $LISTEN_FDNAMES" >/var/lib/klystrr/%s/test\nexec sleep 1000\n' "$(bed_state $name)" >"$libexec/klystrr-$name"
         chmod 755 "$libexec/klystrr-$name"

@@ -1,4 +1,4 @@
-#include "agent/warden/layout.h"
+#include "agent/supervise/layout.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* A program of the system, with fixed words and a clean environment: no shell, ever. */
-#ifndef KLY_WARDEN_RUN_H
-#define KLY_WARDEN_RUN_H
+#ifndef KLY_BASE_RUN_H
+#define KLY_BASE_RUN_H
 
 #include <sys/types.h>
 

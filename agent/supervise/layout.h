@@ -1,6 +1,6 @@
-/* The folders that all of Klystrr stands on. */
-#ifndef KLY_WARDEN_LAYOUT_H
-#define KLY_WARDEN_LAYOUT_H
+/* The folders that all of Klystrr stands on; systemd/tmpfiles.conf makes the same. */
+#ifndef KLY_SUPERVISE_LAYOUT_H
+#define KLY_SUPERVISE_LAYOUT_H
 
 #include "base/error.h"
 

@@ -1,7 +1,6 @@
-#include "agent/warden/supervise.h"
+#include "agent/supervise/children.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
@@ -9,20 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
-#include "base/durable.h"
-#include "ipc/box_api.h"
-#include "ipc/control_api.h"
 #include "ipc/layout.h"
-#include "ipc/link_api.h"
-#include "ipc/sock.h"
 
 #define CHILDREN_MAX 128
 #define PAUSE_MS     500 /* before the first restart; doubled up to */
@@ -31,8 +25,9 @@
 
 struct child {
     char name[UNIT_NAME_SIZE];          /* a unit's, or the program's */
-    const char *program, *user, *names; /* agent and uplink; NULL for units */
+    const char *program, *user, *names; /* of a program; NULL for units */
     int fds[2];                         /* sockets handed on */
+    int *units;                         /* the warden's: our end of its second one */
     struct warden_unit unit;
     enum warden_unit_state state;
     pid_t pid;
@@ -71,33 +66,40 @@ static void keep_environment(void)
     for (int i = 0; i < 4; i++)
         if (values[i] != NULL)
             setenv(kept[i], values[i], 1);
-    setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+    setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
 }
 
-static void plain_signals(void)
+void child_clean(void)
 {
     sigset_t none;
+    keep_environment();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void become_user(const char *name)
+{
+    const struct passwd *user = getpwnam(name);
+    if (user == NULL || user->pw_uid < 100 || initgroups(name, user->pw_gid) < 0 ||
+        setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
+        setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        _exit(127);
 }
 
 static void become(const struct child *c)
 {
     char path[128];
-    plain_signals();
-    keep_environment();
+    child_clean();
     if (c->program == NULL) {
         unit_plan_path(&c->unit, path);
         execl(KLY_LIBEXEC "/klystrr-confine", "klystrr-confine", "--app", path, (char *)NULL);
         _exit(127);
     }
-    const struct passwd *user = getpwnam(c->user);
     hand_on(c);
+    if (c->user != NULL)
+        become_user(c->user);
     snprintf(path, sizeof path, KLY_LIBEXEC "/%s", c->program);
-    if (user != NULL && user->pw_uid >= 100 && initgroups(c->user, user->pw_gid) == 0 &&
-        setresgid(user->pw_gid, user->pw_gid, user->pw_gid) == 0 &&
-        setresuid(user->pw_uid, user->pw_uid, user->pw_uid) == 0 &&
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGTERM) == 0)
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0)
         execl(path, c->program, (char *)NULL);
     _exit(127);
 }
@@ -118,8 +120,23 @@ static void write_pid(const struct child *c)
     }
 }
 
+/* A warden that was killed may have left a request behind: the next one gets a connection of its own. */
+static void connect_warden(struct child *c)
+{
+    int ends[2];
+    cleanup_close(&c->fds[1]);
+    cleanup_close(c->units);
+    c->fds[1] = *c->units = -1;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return; /* a warden without it refuses to start, and is tried again */
+    *c->units = ends[0];
+    c->fds[1] = ends[1];
+}
+
 static void start(struct child *c)
 {
+    if (c->units != NULL)
+        connect_warden(c);
     c->adopted = false;
     c->pid = fork();
     if (c->pid == 0)
@@ -169,7 +186,7 @@ static struct child *find_unit(const struct warden_unit *unit, bool add)
     return c;
 }
 
-static int unit_start(const struct warden_unit *unit, struct error *err)
+int child_start_unit(const struct warden_unit *unit, struct error *err)
 {
     struct child *c = find_unit(unit, true);
     if (c == NULL)
@@ -183,35 +200,28 @@ static int unit_start(const struct warden_unit *unit, struct error *err)
     return 0;
 }
 
-static int unit_stop(const struct warden_unit *unit, struct error *err)
+void child_stop_unit(const struct warden_unit *unit)
 {
     struct child *c = find_unit(unit, true);
-    (void)err;
     if (c == NULL || c->state == UNIT_STOPPING || c->state == UNIT_ABSENT)
-        return 0;
+        return;
     bool runs = c->state == UNIT_RUNNING;
     c->state = runs ? UNIT_STOPPING : UNIT_ABSENT;
     c->due_ms = clock_mono_ms() + (int64_t)(unit->stop_s != 0 ? unit->stop_s : c->unit.stop_s) * 1000;
     if (runs)
         kill(c->pid, SIGTERM);
-    return 0;
 }
 
-static int unit_state(const struct warden_unit *unit, struct warden_unit_is *is, struct error *err)
+void child_unit_state(const struct warden_unit *unit, struct warden_unit_is *is)
 {
     const struct child *c = find_unit(unit, true);
-    (void)err;
-    *is =
-        c == NULL
-            ? (struct warden_unit_is){.last_status = -1}
-            : (struct warden_unit_is){.state = c->state,
-                                      .pid = c->state == UNIT_RUNNING || c->state == UNIT_STOPPING ? c->pid : 0,
-                                      .restarts = c->restarts,
-                                      .last_status = c->last_status};
-    return 0;
+    *is = (struct warden_unit_is){.last_status = -1};
+    if (c == NULL)
+        return;
+    bool runs = c->state == UNIT_RUNNING || c->state == UNIT_STOPPING;
+    *is = (struct warden_unit_is){
+        .state = c->state, .pid = runs ? c->pid : 0, .restarts = c->restarts, .last_status = c->last_status};
 }
-
-const struct unit_manager unit_supervised = {unit_start, unit_stop, unit_state};
 
 /* What a unit left behind has become our child, as we are its subreaper: it ends with the unit. */
 static void sweep(uid_t uid)
@@ -253,7 +263,7 @@ static void ended(struct child *c, int status)
                                                                        : PAUSE_MAX_MS;
     c->state = UNIT_STARTING;
     c->due_ms = now + c->pause_ms;
-    fprintf(stderr, "<4>klystrr-warden: %s ended (%s %d), starts again in %lld ms\n", c->name,
+    fprintf(stderr, "<4>klystrr-supervise: %s ended (%s %d), starts again in %lld ms\n", c->name,
             WIFSIGNALED(status) ? "signal" : "status",
             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)c->pause_ms);
 }
@@ -278,7 +288,7 @@ static void reap(void)
             ended(&children[i], 0);
 }
 
-int supervise_tick(void)
+int children_tick(void)
 {
     int64_t now = clock_mono_ms(), next = now + 1000;
     reap();
@@ -301,14 +311,14 @@ int supervise_tick(void)
     return (int)(next - now);
 }
 
-void supervise_signal(int number)
+void children_signal(int number)
 {
     for (unsigned i = 0; i < child_count; i++)
-        if (children[i].program != NULL && children[i].pid > 0)
+        if (children[i].user != NULL && children[i].pid > 0)
             kill(children[i].pid, number);
 }
 
-void supervise_close(void)
+void children_close(void)
 {
     bool alive = true;
     for (unsigned i = 0; i < child_count; i++) {
@@ -320,7 +330,7 @@ void supervise_close(void)
             kill(c->pid, SIGTERM);
     }
     while (alive) {
-        supervise_tick();
+        children_tick();
         alive = false;
         for (unsigned i = 0; i < child_count; i++)
             alive = alive || children[i].state == UNIT_STOPPING;
@@ -328,66 +338,23 @@ void supervise_close(void)
     }
 }
 
-void supervise_box(int listener)
-{
-    const struct passwd *agent = getpwnam(KLY_USER);
-    struct error err = {0};
-    if (agent == NULL)
-        return;
-    int conn = sock_accept(listener, &agent->pw_uid, 1, NULL, &err);
-    if (conn == -1)
-        fprintf(stderr, "<4>klystrr-warden: refused a box: %s: %s\n", err.code, err.text);
-    if (conn < 0)
-        return;
-    if (fork() == 0) {
-        plain_signals();
-        if (fcntl(conn, F_SETFL, 0) == 0 && dup2(conn, 0) == 0)
-            execl(KLY_LIBEXEC "/klystrr-confine", "klystrr-confine", (char *)NULL);
-        _exit(127);
-    }
-    close(conn);
-}
-
-/* With the lock held, whoever still holds an older socket is a child of a killed supervisor, about to end. */
-static int fresh_socket(const char *path, int type, mode_t mode, uid_t uid, gid_t gid, struct error *err)
-{
-    unlink(path);
-    return sock_listen(path, type, mode, uid, gid, err);
-}
-
-static void add(const char *program, const char *user, const char *names, int first, int second)
+static struct child *add(const char *program, const char *user, const char *names, int first, int second)
 {
     struct child *c = &children[child_count++];
     *c = (struct child){
         .program = program, .user = user, .names = names, .fds = {first, second}, .pause_ms = PAUSE_MS};
     snprintf(c->name, sizeof c->name, "%s", program);
-    start(c);
+    return c;
 }
 
-int supervise_open(struct listeners *listeners, struct error *err)
+void child_add(const char *program, const char *user, const char *names, int first, int second)
 {
-    static int lock = -1; /* held for life */
-    const struct passwd *user = getpwnam(KLY_USER);
-    uid_t agent = user != NULL ? user->pw_uid : 0;
-    user = getpwnam(KLY_USER_NET);
-    uid_t net = user != NULL ? user->pw_uid : 0;
-    const struct group *readers = getgrnam(KLY_GROUP_READ);
-    if (agent == 0 || net == 0 || readers == NULL)
-        return fail(err, "E_LAYOUT", "Klystrr's users are missing: install them first");
-    lock = open(KLY_RUN "/supervise.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
-        return fail(err, "E_SUPERVISE_LOCKED", "another klystrr-warden --supervise runs already");
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
-        return fail_errno(err, "E_SUPERVISE", errno, "orphans could not be kept");
-    listeners->warden = fresh_socket(WARDEN_SOCKET, SOCK_SEQPACKET, 0600, agent, 0, err);
-    listeners->box = listeners->warden < 0 ? -1 : fresh_socket(BOX_SOCKET, SOCK_SEQPACKET, 0600, agent, 0, err);
-    int control = listeners->box < 0 ? -1 : fresh_socket(CONTROL_SOCKET, SOCK_SEQPACKET, 0600, 0, 0, err);
-    int link = control < 0 ? -1 : fresh_socket(LINK_SOCKET, SOCK_SEQPACKET, 0600, net, 0, err);
-    int people =
-        link < 0 ? -1 : fresh_socket(KLY_RUN "/agent.sock", SOCK_STREAM, 0660, 0, readers->gr_gid, err);
-    if (people < 0)
-        return -1;
-    add("klystrr-agent", KLY_USER, "control:link", control, link);
-    add("klystrr-uplink", KLY_USER_NET, "agent", people, -1);
-    return 0;
+    start(add(program, user, names, first, second));
+}
+
+void child_add_warden(int listener, int *units)
+{
+    struct child *c = add("klystrr-warden", NULL, "warden:units", listener, -1);
+    c->units = units;
+    start(c);
 }

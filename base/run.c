@@ -1,4 +1,4 @@
-#include "agent/warden/run.h"
+#include "base/run.h"
 
 #include <errno.h>
 #include <fcntl.h>
