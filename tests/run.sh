@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh [--long] [--only WORD]: installs what the tests need, builds, runs them all, and ends with one line
-# "N passed, N failed, N skipped". --long adds the slow campaigns (soak, long fuzzing). --only runs the scripts whose
-# name holds WORD. As root, on Debian 12 or 13.
+# "N passed, N failed, N skipped". --long gives the campaigns of tests/long hours instead of minutes. --only runs the
+# scripts whose name holds WORD. As root, on Debian 12 or 13.
 #
 # A test script ends with 0 (passed), 77 (skipped: the reason is its last line) or else (failed). One that prints lines
 # "ok - name", "not ok - name" or "skip - name: reason" is counted by these lines.
@@ -11,9 +11,10 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 long=0 only=
+limit=1500 # seconds a script may take
 while [ $# -gt 0 ]; do
   case $1 in
-    --long) long=1;;
+    --long) long=1 limit=10800;;
     --only) only=${2:?--only needs a word}; shift;;
     *) sed -n 2,8p "$0"; exit 2;;
   esac
@@ -86,7 +87,7 @@ log_of() { printf '%s/%s.log' "$work" "$(printf '%s' "$*" | tr -c 'a-zA-Z0-9\n' 
 execute() { # execute FILE [ARG…]: runs it; its output, exit status and seconds lie beside each other
   out=$(log_of "$@") started=$(date +%s)
   case $1 in *.py) set -- python3 "$@";; *.mjs) set -- node "$@";; *) set -- sh "$@";; esac
-  timeout -k 10 1500 "$@" >"$out" 2>&1 </dev/null
+  timeout -k 10 "$limit" "$@" >"$out" 2>&1 </dev/null
   echo "$? $(($(date +%s) - started))" >"$out.end"
 }
 report() { # report FILE [ARG…]: counts what execute left
@@ -149,7 +150,7 @@ if [ -z "$only" ]; then
 fi
 scripts "$root"/tests/attack/*.sh
 scripts "$root"/tests/e2e/*.sh
-[ "$long" = 0 ] || scripts "$root"/tests/long/*.sh
+scripts "$root"/tests/long/*.sh
 say "done"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
