@@ -72,14 +72,20 @@ static int open_mirror(const char *path, git_repository **repo, bool *fresh, str
     return durable_replace(folder, "config", config, sizeof config - 1, 0600, err);
 }
 
-static int find_commit(git_repository *repo, const char *hex, git_commit **out, struct error *err)
+static int not_there(const struct mirror_wish *wish, struct error *err)
 {
+    return fail(err, "E_GIT_COMMIT", "commit %s is not in the history of %s: push it there first", wish->commit, wish->ref);
+}
+
+static int find_commit(git_repository *repo, const struct mirror_wish *wish, git_commit **out, struct error *err)
+{
+    const char *hex = wish->commit;
     git_oid id;
     if (strlen(hex) != GIT_OID_HEXSZ || git_oid_fromstr(&id, hex) < 0)
         return fail(err, "E_GIT_COMMIT", "'%s' is no SHA-1 commit; repositories with SHA-256 are not supported yet", hex);
     int result = git_commit_lookup(out, repo, &id);
     if (result == GIT_ENOTFOUND)
-        return fail(err, "E_GIT_COMMIT", "commit %s is not in the ref's history", hex);
+        return not_there(wish, err);
     return result < 0 ? session_fail(NULL, result, "E_GIT_OBJECT", "the commit cannot be read", err) : 0;
 }
 
@@ -102,14 +108,14 @@ static int check_commit(git_repository *repo, const struct mirror_wish *wish, gi
     git_reference_free(ref);
     if (result < 0)
         return session_fail(NULL, result, "E_GIT_OBJECT", "the ref's tip is no commit", err);
-    int known = find_commit(repo, wish->commit, out, err);
+    int known = find_commit(repo, wish, out, err);
     if (known == 0)
         known = is_ancestor(repo, git_commit_id(*out), git_object_id(tip), err);
     else
         known = -1;
     git_object_free(tip);
     if (known == 0)
-        return fail(err, "E_GIT_COMMIT", "commit %s is not in the history of %s", wish->commit, wish->ref);
+        return not_there(wish, err);
     return known < 0 ? -1 : 0;
 }
 

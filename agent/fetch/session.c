@@ -193,6 +193,8 @@ int session_fail(struct session *s, int result, const char *code, const char *wh
     }
     if (last != NULL && last->message != NULL)
         entry_show(last->message, strlen(last->message), shown, sizeof shown);
+    if (strstr(shown, "status code: 404") != NULL)
+        return fail(err, code, "the Git host has no such repository (404): check the repository's address in the manifest, and that it still exists");
     return fail(err, code_of(result, last, code), "%s: %s", what, shown);
 }
 
