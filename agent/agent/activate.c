@@ -52,11 +52,20 @@ static int probe_worker(struct work *w, unsigned app, struct error *err)
     return check_alive(w, app, err);
 }
 
+/* It may have died because somebody else has its port. */
+static int explain_death(struct work *w, uint16_t port, struct error *err)
+{
+    struct error who = {0};
+    if (ask_who(w, port, w->is.app_uid, &who) < 0 && strcmp(who.code, "E_PORT_FOREIGN") == 0)
+        *err = who;
+    return -1;
+}
+
 /* Why does it not answer? The most telling reason goes first. */
 static int explain(struct work *w, unsigned app, uint16_t port, const struct error *probe, struct error *err)
 {
     if (check_alive(w, app, err) < 0)
-        return -1;
+        return explain_death(w, port, err);
     if (ask_who(w, port, w->is.app_uid, err) < 0 && strcmp(err->code, "E_PORT_NOBODY") != 0)
         return -1;
     const struct manifest_probe *p = &w->manifest->apps[app].probe;
@@ -80,7 +89,7 @@ static int probe_web(struct work *w, unsigned app, struct error *err)
         if (clock_mono_ms() >= deadline)
             return explain(w, app, port, &why, err);
         if (check_alive(w, app, err) < 0)
-            return -1;
+            return explain_death(w, port, err);
     }
     return ask_who(w, port, w->is.app_uid, err);
 }

@@ -120,7 +120,7 @@ int ask_who(struct work *w, uint16_t port, uint32_t uid, struct error *err)
     }
     for (const char *at = out.tail; next_listener(&at, &found, &there); any = true)
         if (found != uid)
-            return fail(err, "E_PORT_FOREIGN", "port %u is taken by another user's process (uid %u), not by the app", port,
+            return fail(err, "E_PORT_FOREIGN", "port %u, which the app was given, is taken by another user's process (uid %u): end that one", port,
                         found);
     if (any)
         return 0;

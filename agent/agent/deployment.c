@@ -235,6 +235,8 @@ static void on_job(uv_work_t *job, int status)
         watch_scribe(d);
     if (d->scribe_lost && !d->state.cancelled && event.type == EV_FAILED && strcmp(d->err.code, "E_CANCELLED") == 0)
         fail(&event.why, "E_SCRIBE_GONE", "the log writer ended unexpectedly; deploy again");
+    if (strstr(event.why.text, "No space left on device") != NULL)
+        fail(&event.why, event.why.code, "%s: free space on this host's disk", d->err.text);
     secrets_mask_text(&d->values, event.why.text, sizeof event.why.text);
     feed(d, &event);
 }

@@ -16,6 +16,7 @@
 #define NODE_TIMEOUT_S  900u
 #define FETCH_TIMEOUT_S 900u
 #define TIDY_TIMEOUT_S  600u
+#define PING_TIMEOUT_S  20u
 #define PATH_MAX_TEXT   512
 
 int work_prepare(struct work *w, int spool, uint64_t from, int resume, uint64_t *synced, struct error *err)
@@ -98,6 +99,17 @@ static const char install_node[] =
     "ln -sf ../node_modules/npm/bin/npm-cli.js bin/npm; ln -sf ../node_modules/npm/bin/npx-cli.js bin/npx; "
     "test \"$(bin/node --version)\" = \"v$KLYSTRR_VERSION\"";
 
+/* What npm or Node write when a registry cannot be reached; NULL if nothing of it is in the text. */
+static const char *unreachable(const char *text)
+{
+    static const char *const codes[] = {"ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "ERR_SOCKET_TIMEOUT", "ECONNRESET",
+                                        "EHOSTUNREACH", "ENETUNREACH", "UNABLE_TO_GET_ISSUER_CERT", "SELF_SIGNED_CERT_IN_CHAIN"};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (strstr(text, codes[i]) != NULL)
+            return codes[i];
+    return NULL;
+}
+
 static int install_in_box(struct work *w, struct error *err)
 {
     const struct manifest_runtime *r = &w->manifest->runtime;
@@ -109,6 +121,7 @@ static int install_in_box(struct work *w, struct error *err)
         write_lock(r, package, integrity, true, &lock, err) < 0 ||
         env_list_add(&env, "KLYSTRR_PACKAGE", buf_text(&json), err) < 0 ||
         env_list_add(&env, "KLYSTRR_LOCK", buf_text(&lock), err) < 0 ||
+        env_list_add(&env, "npm_config_globalconfig", "/etc/npmrc", err) < 0 || /* as for the phases */
         env_list_add(&env, "KLYSTRR_NODE", package, err) < 0 || env_list_add(&env, "KLYSTRR_VERSION", r->node, err) < 0)
         return -1;
     const char *const argv[] = {"/bin/sh", "-c", install_node, NULL};
@@ -122,11 +135,13 @@ static int install_in_box(struct work *w, struct error *err)
     if (run_tapped(w, &request, "node", &out, &tail, &ended, err) < 0)
         return -1;
     if (strstr(tail.tail, "EINTEGRITY") != NULL)
-        return fail(err, "E_NODE_INTEGRITY", "Node %s from the registry does not have the integrity that the manifest pins",
-                    r->node);
+        return fail(err, "E_NODE_INTEGRITY", "what the registry has is not what the manifest pins (EINTEGRITY): correct its runtime");
     if (strstr(tail.tail, "ETARGET") != NULL || strstr(tail.tail, "E404") != NULL)
         return fail(err, "E_NODE_VERSION", "the registry has no Node %s or npm %s: correct runtime in the manifest", r->node,
                     r->npm);
+    if (unreachable(tail.tail) != NULL)
+        return fail(err, "E_REGISTRY", "npm's registry cannot be reached from this host (%s): check its network and /etc/npmrc",
+                    unreachable(tail.tail));
     return box_check(&ended, "E_NODE", "installing Node", NODE_TIMEOUT_S, err);
 }
 
@@ -243,6 +258,26 @@ static int phase_env(struct work *w, enum phase phase, struct env_list *env, str
     return rc < 0 ? -1 : env_list_add_names(env, &w->manifest->phases[phase].env, w->values, err);
 }
 
+/* An install failed: does npm's registry answer at all? Adds it to the reason if not. */
+static void ask_registry(struct work *w, const struct env_list *env, struct error *err)
+{
+    const char *const argv[] = {"npm", "ping", "--fetch-retries=0", "--fetch-timeout=10000", NULL};
+    struct box_request request;
+    struct box_ended ended;
+    struct box_tap out, tail;
+    struct error ignored;
+    run_request(w, &request, BOX_BUILD, PING_TIMEOUT_S);
+    snprintf(request.start.subject, sizeof request.start.subject, "%s", w->release);
+    request.cwd = w->manifest->source.root;
+    request.argv = argv;
+    request.envp = (const char *const *)env->at;
+    if (run_tapped(w, &request, NULL, &out, &tail, &ended, &ignored) < 0 || unreachable(tail.tail) == NULL)
+        return;
+    struct error first = *err;
+    fail(err, "E_REGISTRY", "%s; npm's registry cannot be reached from this host (%s): check its network and /etc/npmrc", first.text,
+         unreachable(tail.tail));
+}
+
 int work_phase(struct work *w, enum phase phase, struct error *err)
 {
     const struct manifest_phase *p = &w->manifest->phases[phase];
@@ -262,6 +297,8 @@ int work_phase(struct work *w, enum phase phase, struct error *err)
     snprintf(what, sizeof what, "phase %s (%.40s%s%.60s)", phase_name(phase), p->run.at[0], p->run.count > 1 ? " " : "",
              p->run.count > 1 ? p->run.at[1] : "");
     if (box_check(&ended, "E_PHASE", what, (uint32_t)p->timeout, err) < 0) {
+        if (phase == PHASE_INSTALL && ended.exited.end == BOX_END_EXIT)
+            ask_registry(w, &env, err);
         scribe_note(&w->scribe, "%s", err->text);
         return -1;
     }
