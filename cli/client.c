@@ -231,7 +231,7 @@ int api_call(const struct plane_access *plane, const char *method, const char *t
     if (text != NULL)
         wipe(text, strlen(text)); /* may hold values */
     cJSON_free(text);
-    return rc < 0 ? fail_in(err, "%s", plane->url) : 0;
+    return rc < 0 && out->status == 0 ? fail_in(err, "%s", plane->url) : rc; /* an answer speaks for itself */
 }
 
 int api(const struct cli *cli, const char *method, const char *target, const cJSON *body, struct answer *out)
