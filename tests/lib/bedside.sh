@@ -34,13 +34,7 @@ bed_crash() {
   if [ "$BED" = here ]; then host_crash "$KLY_TEST_WORK/$bed_name"; else "$bed_vps/vps-crash" "$bed_name"; fi
 }
 bed_boot() {
-  if [ "$BED" = here ]; then
-    rm -f "$KLY_TEST_WORK/$bed_name/own-net"
-    [ "${1:-}" != offline ] || touch "$KLY_TEST_WORK/$bed_name/own-net"
-    host_boot "$KLY_TEST_WORK/$bed_name"
-  else
-    "$bed_vps/vps-up" "$bed_name"
-  fi
+  if [ "$BED" = here ]; then host_boot "$KLY_TEST_WORK/$bed_name" "${1:-}"; else "$bed_vps/vps-up" "$bed_name"; fi
 }
 bed_down() {
   if [ "$BED" = here ]; then host_end "$KLY_TEST_WORK/$bed_name"; else "$bed_vps/vps-down" "$bed_name"; fi

@@ -1,22 +1,19 @@
 # host.sh: a throw-away host without systemd: this machine's own files under an overlay, with mount and PID namespaces of
-# its own. What happens in it stays in it; it shares the network. Sourced by tests; needs root.
+# its own, and a network of its own whose way out is slirp4netns. What happens in it stays in it. Sourced; needs root.
 #
-#   host_new DIR [net]       make and boot a host whose changes lie under DIR; "net": with an empty network of its own
+#   host_new DIR [net]       make and boot a host whose changes lie under DIR; "net": with loopback only
 #   host_run DIR CMD…        run a command in it
 #   host_crash DIR           everything in it dies at once (the files stay: host_boot DIR starts it again)
 #   host_end DIR             crash it and remove DIR
 
 host_new() {
   mkdir -p "$1/upper" "$1/work" "$1/root"
-  [ "${2:-}" != net ] || touch "$1/own-net"
-  host_boot "$1"
+  host_boot "$1" "${2:+offline}"
 }
 
-host_boot() {
-  host_flags='--mount --pid --ipc --uts'
-  [ ! -e "$1/own-net" ] || host_flags="$host_flags --net"
-  # shellcheck disable=SC2086,SC2016
-  setsid unshare $host_flags --fork --kill-child --propagation private sh -ec '
+host_boot() { # host_boot DIR [offline]
+  # shellcheck disable=SC2016
+  setsid unshare --mount --pid --ipc --uts --net --fork --kill-child --propagation private sh -ec '
     dir=$1
     mount -t overlay overlay -o "lowerdir=/,upperdir=$dir/upper,workdir=$dir/work" "$dir/root"
     cd "$dir/root"
@@ -26,7 +23,9 @@ host_boot() {
     mount -t tmpfs tmpfs dev/shm
     mount --rbind -o ro /sys sys
     mkdir -p run/lock
-    [ ! -e "$dir/own-net" ] || ip link set lo up
+    rm -f etc/resolv.conf
+    echo nameserver 10.0.2.3 >etc/resolv.conf
+    ip link set lo up
     exec chroot "$dir/root" python3 -c "
 import os, time
 open(\"/run/host-ready\", \"w\").close()
@@ -50,6 +49,22 @@ while True:
   done
   printf '%s\n' "$host_init" >"$1/init"
   printf '%s\n' "$host_outer" >"$1/outer"
+  [ "${2:-}" = offline ] || host_online "$1"
+}
+
+# The way out: Debian's and npm's registries, nothing inside; ends with the host.
+host_online() {
+  setsid slirp4netns --configure --mtu=65520 --disable-host-loopback "$(cat "$1/init")" tap0 </dev/null >>"$1/boot.log" 2>&1 &
+  printf '%s\n' "$!" >"$1/slirp"
+  host_left=100
+  until nsenter -t "$(cat "$1/init")" -n ip -4 -br addr show tap0 2>/dev/null | grep -q 10.0.2; do
+    host_left=$((host_left - 1))
+    if [ "$host_left" = 0 ]; then
+      cat "$1/boot.log" >&2
+      return 1
+    fi
+    sleep 0.1
+  done
 }
 
 host_run() {
@@ -61,6 +76,10 @@ host_run() {
 }
 
 host_crash() {
+  if [ -e "$1/slirp" ]; then
+    kill "$(cat "$1/slirp")" 2>/dev/null || true
+    rm -f "$1/slirp"
+  fi
   kill -KILL "$(cat "$1/init")" 2>/dev/null || true
   host_left=100
   while kill -0 "$(cat "$1/outer")" 2>/dev/null && [ "$host_left" -gt 0 ]; do
