@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/run.h"
 #include "agent/warden/vhost.h"
 #include "base/durable.h"
+#include "base/run.h"
 #include "ipc/layout.h"
 
 #define CONF_DIR "/etc/nginx/conf.d"
@@ -104,12 +104,9 @@ static int install(const struct warden_vhost *vhost, const struct file *file, co
 {
     AUTO_BUF struct buf before = BUF(DUMP_MAX), after = BUF(DUMP_MAX);
     if (dump(&before, "E_NGINX_CONFIG", err) < 0 ||
-        vhost_check_dump(vhost, file->path, false, buf_text(&before), err) < 0)
+        durable_replace(file->dir, file->name, text->data, text->size, 0644, err) < 0)
         return -1;
-    if (durable_replace(file->dir, file->name, text->data, text->size, 0644, err) < 0)
-        return -1;
-    if (dump(&after, "E_VHOST_TEST", err) < 0 ||
-        vhost_check_dump(vhost, file->path, true, buf_text(&after), err) < 0)
+    if (dump(&after, "E_VHOST_TEST", err) < 0 || vhost_check_dump(vhost, file->path, buf_text(&after), err) < 0)
         return restore(file, err);
     return 0;
 }

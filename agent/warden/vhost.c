@@ -1,7 +1,7 @@
 #include "agent/warden/vhost.h"
 
+#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -70,120 +70,71 @@ int vhost_render(const struct warden_vhost *vhost, const uint16_t ports[2], bool
     return render(vhost, ports, ipv6, generation, out, err);
 }
 
-/* A scanner of nginx's own output: words, quoted words and the signs { } ;. */
-struct scan {
-    const char *at;
-    char file[256]; /* the section of the dump */
-    char word[300];
-    bool own_seen;
-};
+#define SECTION "# configuration file "
 
-static void skip_comment(struct scan *s, const char *own)
+/* Has nginx warned that this name is there twice on our port? "conflicting server name "a.b" on
+ * 0.0.0.0:80, ignored"; ".a.b" includes "a.b". */
+static bool conflicts(const char *dump, const char *name, unsigned port)
 {
-    static const char section[] = "# configuration file ";
-    const char *end = s->at + strcspn(s->at, "\n");
-    if (strncmp(s->at, section, sizeof section - 1) == 0 && end[-1] == ':') {
-        const char *name = s->at + sizeof section - 1;
-        snprintf(s->file, sizeof s->file, "%.*s", (int)(end - 1 - name), name);
-        s->own_seen = s->own_seen || strcmp(s->file, own) == 0;
+    static const char sign[] = "conflicting server name \"";
+    char ending[16];
+    size_t length = strlen(name), digits = (size_t)snprintf(ending, sizeof ending, ":%u", port);
+    for (const char *at = strstr(dump, sign); at != NULL; at = strstr(at, sign)) {
+        at += sizeof sign - 1;
+        const char *warned = at + (*at == '.'), *comma = at + strcspn(at, ",\n");
+        if (strncasecmp(warned, name, length) == 0 && warned[length] == '"' && comma - at > (ptrdiff_t)length &&
+            strncmp(comma - digits, ending, digits) == 0)
+            return true;
     }
-    s->at = end;
+    return false;
 }
 
-/* The next word; false at the end. */
-static bool next(struct scan *s, const char *own)
+/* Does a server_name in this part of the dump list the name? */
+static bool lists(const char *part, size_t size, const char *name)
 {
-    size_t n = 0;
-    for (;; s->at++) {
-        s->at += strspn(s->at, " \t\r\n");
-        if (*s->at != '#')
-            break;
-        skip_comment(s, own);
-        if (*s->at == 0)
-            break;
+    size_t length = strlen(name);
+    for (const char *at = part + 1; (at = strcasestr(at, name)) != NULL && at + length < part + size;
+         at += length) {
+        const char *word = at - (at[-1] == '.'), *directive = word;
+        while (directive > part && strchr(";{}", directive[-1]) == NULL)
+            directive--;
+        directive += strspn(directive, " \t\r\n");
+        if (strchr(" \t\r\n\"'", word[-1]) != NULL && strchr(" \t\r\n\"';", at[length]) != NULL &&
+            strncmp(directive, "server_name", 11) == 0)
+            return true;
     }
-    char quote = *s->at == '"' || *s->at == '\'' ? *s->at : 0;
-    if (quote != 0) {
-        for (s->at++; *s->at != 0 && *s->at != quote; s->at++) {
-            s->at += *s->at == '\\' && s->at[1] != 0;
-            n += n < sizeof s->word - 1 ? (s->word[n] = *s->at, 1u) : 0u;
+    return false;
+}
+
+static int taken(const char *dump, const char *own, const char *name, unsigned port, struct error *err)
+{
+    int file = 0;
+    const char *path = "another file";
+    for (const char *at = strstr(dump, SECTION), *next; at != NULL && file == 0; at = next) {
+        at += sizeof SECTION - 1;
+        next = strstr(at, SECTION);
+        int length = (int)strcspn(at, ":\n");
+        bool ours = strncmp(at, own, strlen(own)) == 0 && (size_t)length == strlen(own);
+        if (!ours &&
+            lists(at + length, next != NULL ? (size_t)(next - at - length) : strlen(at + length), name)) {
+            file = length;
+            path = at;
         }
-        s->at += *s->at == quote;
-    } else if (*s->at != 0 && strchr("{};", *s->at) != NULL)
-        s->word[n++] = *s->at++;
-    else
-        for (; *s->at != 0 && strchr(" \t\r\n;{}", *s->at) == NULL; s->at++)
-            n += n < sizeof s->word - 1 ? (s->word[n] = *s->at, 1u) : 0u;
-    s->word[n] = 0;
-    return n > 0 || quote != 0;
+    }
+    return fail(err, "E_VHOST_TAKEN",
+                "%.*s already serves %s on port %u: remove the name there, or choose another",
+                file != 0 ? file : (int)strlen(path), path, name, port);
 }
 
-struct server {
-    bool listens, ours, named; /* any listen at all; our port; one of our names */
-    char name[256];
-};
-
-static unsigned listen_port(const char *address)
+int vhost_check_dump(const struct warden_vhost *vhost, const char *own, const char *dump, struct error *err)
 {
-    const char *colon = strrchr(address, ':'), *bracket = strrchr(address, ']');
-    if (strncmp(address, "unix:", 5) == 0)
-        return 0;
-    if (colon != NULL && (bracket == NULL || colon > bracket))
-        return (unsigned)strtoul(colon + 1, NULL, 10);
-    return strspn(address, "0123456789") == strlen(address) ? (unsigned)strtoul(address, NULL, 10) : 80;
-}
-
-static void server_name(const struct warden_vhost *vhost, const char *word, struct server *server)
-{
+    char section[160];
+    snprintf(section, sizeof section, SECTION "%s:\n", own);
     for (uint32_t i = 0; i < vhost->name_count; i++)
-        if (strcasecmp(word + (word[0] == '.'), vhost->names[i]) == 0) {
-            server->named = true;
-            snprintf(server->name, sizeof server->name, "%s", vhost->names[i]);
-        }
-}
-
-/* One server block, from behind its opening brace to its end. */
-static void scan_server(struct scan *s, const char *own, const struct warden_vhost *vhost,
-                        struct server *server)
-{
-    bool start = true;
-    char directive[300] = "";
-    *server = (struct server){0};
-    for (int depth = 1; depth > 0 && next(s, own);) {
-        bool ends = strcmp(s->word, ";") == 0;
-        depth += (strcmp(s->word, "{") == 0) - (strcmp(s->word, "}") == 0);
-        if (start)
-            snprintf(directive, sizeof directive, "%s", depth == 1 ? s->word : "");
-        else if (strcmp(directive, "server_name") == 0)
-            server_name(vhost, s->word, server);
-        else if (strcmp(directive, "listen") == 0) {
-            server->listens = true;
-            server->ours = server->ours || listen_port(s->word) == vhost->listen;
-            directive[0] = 0; /* only its first word is an address */
-        }
-        start = ends || s->word[0] == '{' || s->word[0] == '}';
-    }
-}
-
-int vhost_check_dump(const struct warden_vhost *vhost, const char *own, bool own_expected, const char *dump,
-                     struct error *err)
-{
-    struct scan s = {.at = dump};
-    bool server = false;
-    while (next(&s, own)) {
-        struct server found;
-        if (server && strcmp(s.word, "{") == 0) {
-            scan_server(&s, own, vhost, &found);
-            if (found.named && (found.ours || (!found.listens && vhost->listen == 80)) &&
-                strcmp(s.file, own) != 0)
-                return fail(err, "E_VHOST_TAKEN",
-                            "%s already serves %s on port %u: remove the name there, or choose another", s.file,
-                            found.name, vhost->listen);
-        }
-        server = strcmp(s.word, "server") == 0;
-    }
-    return own_expected && !s.own_seen
-               ? fail(err, "E_VHOST_INCLUDE",
-                      "nginx does not read %s: include /etc/nginx/conf.d/*.conf in nginx.conf", own)
-               : 0;
+        if (conflicts(dump, vhost->names[i], vhost->listen))
+            return taken(dump, own, vhost->names[i], vhost->listen, err);
+    return strstr(dump, section) != NULL
+               ? 0
+               : fail(err, "E_VHOST_INCLUDE",
+                      "nginx does not read %s: include /etc/nginx/conf.d/*.conf in nginx.conf", own);
 }

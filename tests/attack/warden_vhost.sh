@@ -82,6 +82,9 @@ echo 'server { listen 80; server_name other.test "api.shop.test"; }' >/etc/nginx
 refused "a name that another file serves" E_VHOST_TAKEN vhost shop web 80 10 shop.test api.shop.test
 ok "that file is named" -n "$(grep /etc/nginx/sites-enabled/other "$err")"
 ok "and nothing changed" "$(md5sum <$file)" = "$before"
+echo 'server { server_name .api.shop.test; }' >/etc/nginx/sites-enabled/other
+refused "a name that another file's dot includes" E_VHOST_TAKEN vhost shop web 80 10 shop.test api.shop.test
+ok "that file is named, too" -n "$(grep /etc/nginx/sites-enabled/other "$err")"
 refused "the same from an app of the same project" E_VHOST_TAKEN vhost shop api 80 10 www.shop.test
 echo 'server { listen 443; server_name api.shop.test; } # server { server_name shop.test; }' >/etc/nginx/sites-enabled/other
 w vhost shop web 80 10 shop.test api.shop.test

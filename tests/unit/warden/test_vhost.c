@@ -70,50 +70,60 @@ static void the_most_names_of_the_longest_kind_fit(void **state)
     assert_int_equal(vhost_render(&v, ports, true, generation, &small, NULL), -1);
 }
 
+#define OWN                                                                                                    \
+    "# configuration file /etc/nginx/conf.d/klystrr-shop.web.conf:\nserver { listen 80; server_name "          \
+    "shop.test; }\n"
+#define OTHER           "# configuration file /etc/nginx/sites-enabled/other:\n"
+#define WARNS(name, at) "nginx: [warn] conflicting server name \"" name "\" on " at ", ignored\n"
+
 static int check(const char *dump, struct error *err)
 {
     struct warden_vhost v = shop();
-    return vhost_check_dump(&v, own, false, dump, err);
+    return vhost_check_dump(&v, own, dump, err);
 }
 
-#define SECTION "# configuration file /etc/nginx/sites-enabled/other:\n"
-
-static void a_name_served_elsewhere_is_found_however_it_is_written(void **state)
+static void a_name_that_nginx_has_twice_is_refused_and_its_file_named(void **state)
 {
     (void)state;
     static const char *const taken[] = {
-        SECTION "server { listen 80; server_name shop.test; }",
-        SECTION "server{listen 80;server_name a.test shop.test b.test;}",
-        SECTION "server { server_name 'shop.test'; }",
-        SECTION "server { server_name SHOP.test; location / { return 200 '}'; } }",
-        SECTION "server { location / { if ($x) { return 1; } } listen [::]:80 default_server; server_name "
-                "\"www.shop.test\"; }",
-        SECTION "server {\n  # server_name nothing;\n  listen 127.0.0.1;\n  server_name .shop.test;\n}",
-        SECTION
-        "http { upstream u { server 1.2.3.4; } server { listen 8080; listen 80; server_name shop.test; } }",
+        WARNS("shop.test", "0.0.0.0:80") OWN OTHER "server { listen 80; server_name shop.test; }",
+        WARNS("shop.test", "[::]:80") OTHER "server{listen 80;server_name a.test shop.test b.test;}" OWN,
+        WARNS("x.test", "0.0.0.0:80") WARNS("www.shop.test", "0.0.0.0:80") OWN OTHER
+        "server { server_name 'www.shop.test'; }",
+        WARNS(".shop.test", "0.0.0.0:80") OWN OTHER
+        "server { location / { return 200; } server_name\n.Shop.test; }",
+        WARNS("shop.test", "0.0.0.0:80") OWN
+        "# configuration file /etc/nginx/fine:\nmap $a $b { server shop.test; }\n"
+        "server { server_name x.shop.test shop.test.org; }\n" OTHER "server { server_name \"shop.test\"; }",
     };
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
         struct error err = {0};
         assert_int_equal(check(taken[i], &err), -1);
         assert_string_equal(err.code, "E_VHOST_TAKEN");
-        assert_non_null(strstr(err.text, "/etc/nginx/sites-enabled/other"));
+        assert_non_null(strstr(err.text, "/etc/nginx/sites-enabled/other already serves"));
     }
 }
 
-static void what_is_no_conflict_passes(void **state)
+static void a_conflict_in_no_file_is_refused_all_the_same(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    assert_int_equal(check(WARNS("shop.test", "0.0.0.0:80") OWN OTHER "include gone;", &err), -1);
+    assert_string_equal(err.code, "E_VHOST_TAKEN");
+    assert_non_null(strstr(err.text, "another file"));
+}
+
+static void what_is_no_conflict_of_ours_passes(void **state)
 {
     (void)state;
     static const char *const fine[] = {
-        "",
-        SECTION,
-        SECTION "server { listen 443 ssl; server_name shop.test; }",
-        SECTION "server { listen 80; server_name notshop.test; }",
-        SECTION "# server { listen 80; server_name shop.test; }\n",
-        SECTION "server { listen unix:/run/x; server_name shop.test; }",
-        SECTION "server { listen 80; server_name other.test; location / { set $server_name shop.test; } }",
-        SECTION "map $a $b { server shop.test; } # server_name shop.test;\n",
-        "# configuration file /etc/nginx/conf.d/klystrr-shop.web.conf:\nserver { listen 80; server_name "
-        "shop.test; }\n" SECTION "events { }",
+        OWN,
+        OWN OTHER "server { listen 443; server_name shop.test; }",
+        WARNS("shop.test", "0.0.0.0:8080") OWN,
+        WARNS("shop.test", "0.0.0.0:443") OWN,
+        WARNS("api.shop.test", "0.0.0.0:80") OWN,
+        WARNS("shop.test.org", "0.0.0.0:80") OWN,
+        "nginx: [warn] conflicting server name \"shop.test\"\n" OWN,
     };
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
         assert_int_equal(check(fine[i], NULL), 0);
@@ -122,27 +132,22 @@ static void what_is_no_conflict_passes(void **state)
 static void cut_dumps_end_the_scan(void **state)
 {
     (void)state;
-    static const char whole[] =
-        SECTION "server { listen 80; server_name \"a\\\"b\" 'c' shop.test; location / { } }";
+    static const char whole[] = WARNS(".shop.test", "0.0.0.0:80") OWN OTHER
+        "server { listen 80; server_name \"a\\\"b\" 'c' shop.test; }";
     char cut[sizeof whole];
     for (size_t i = 0; i < sizeof whole; i++) {
         memcpy(cut, whole, i);
         cut[i] = 0;
-        int rc = check(cut, NULL);
-        assert_true(rc == 0 || rc == -1);
+        assert_int_equal(check(cut, NULL), -1); /* without our file, or with the warning */
     }
 }
 
 static void a_file_that_nginx_does_not_read_is_told(void **state)
 {
     (void)state;
-    struct warden_vhost v = shop();
     struct error err = {0};
-    assert_int_equal(vhost_check_dump(&v, own, true, SECTION "events { }", &err), -1);
+    assert_int_equal(check(OTHER "events { }", &err), -1);
     assert_string_equal(err.code, "E_VHOST_INCLUDE");
-    assert_int_equal(vhost_check_dump(&v, own, true,
-                                      "# configuration file /etc/nginx/conf.d/klystrr-shop.web.conf:\n", &err),
-                     0);
 }
 
 int main(void)
@@ -151,8 +156,9 @@ int main(void)
         cmocka_unit_test(the_same_fields_are_the_same_bytes),
         cmocka_unit_test(both_ports_the_flag_and_all_names_are_there),
         cmocka_unit_test(the_most_names_of_the_longest_kind_fit),
-        cmocka_unit_test(a_name_served_elsewhere_is_found_however_it_is_written),
-        cmocka_unit_test(what_is_no_conflict_passes),
+        cmocka_unit_test(a_name_that_nginx_has_twice_is_refused_and_its_file_named),
+        cmocka_unit_test(a_conflict_in_no_file_is_refused_all_the_same),
+        cmocka_unit_test(what_is_no_conflict_of_ours_passes),
         cmocka_unit_test(cut_dumps_end_the_scan),
         cmocka_unit_test(a_file_that_nginx_does_not_read_is_told),
     };
