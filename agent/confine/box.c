@@ -114,13 +114,13 @@ static int make_channels(int control[2], int birth[2], struct error *err)
 
 static int spawn(struct box *box, struct error *err)
 {
-    const struct profile *profile = box->launch.plan.profile;
+    const struct plan *plan = &box->launch.plan;
     int control[2], birth[2];
     if (make_channels(control, birth, err) < 0)
         return -1;
     unsigned long flags = CLONE_NEWNS | CLONE_NEWIPC | SIGCHLD;
-    flags |= profile->pid_namespace ? CLONE_NEWPID : 0;
-    flags |= profile->network ? 0 : CLONE_NEWNET;
+    flags |= plan_sees(plan, SEES_SELF) ? CLONE_NEWPID : 0;
+    flags |= plan_sees(plan, SEES_NET) ? 0 : CLONE_NEWNET;
     box->init = (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0);
     if (box->init == 0) {
         close(control[0]);
@@ -166,7 +166,7 @@ static void kill_box(struct box *box)
 {
     box->killed = true;
     cgroup_kill(&box->group);
-    if (box->launch.plan.profile->pid_namespace && box->init > 0)
+    if (plan_sees(&box->launch.plan, SEES_SELF) && box->init > 0)
         kill(box->init, SIGKILL);
     shut(&box->control);
 }

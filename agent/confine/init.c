@@ -68,7 +68,7 @@ static void signal_children(int signal_number)
 
 static void signal_all(const struct launch *launch, pid_t command, int signal_number)
 {
-    if (launch->plan.profile->pid_namespace)
+    if (plan_sees(&launch->plan, SEES_SELF))
         kill(-1, signal_number);
     else {
         kill(-command, signal_number);
@@ -146,7 +146,7 @@ void init_run(struct launch *launch, int control)
     sigset_t child;
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
-    if (launch->plan.profile->pid_namespace)
+    if (plan_sees(&launch->plan, SEES_SELF))
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* without one, the closed control socket tells us to sweep first */
     wait_for_go(control);
     int signals = signalfd(-1, &child, SFD_CLOEXEC);
@@ -167,7 +167,7 @@ void init_run(struct launch *launch, int control)
     for (unsigned i = 0; i < 3 + launch->plan.start.extra_fds; i++)
         close(launch->fds[i]); /* so that readers see the end when the box's processes have ended */
     watch(launch, control, signals, command);
-    if (!launch->plan.profile->pid_namespace)
+    if (!plan_sees(&launch->plan, SEES_SELF))
         sweep();
     _exit(0);
 }

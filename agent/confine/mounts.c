@@ -177,7 +177,7 @@ static int proc(const struct plan *plan, struct error *err)
 {
     if (make_folders("/proc", err) < 0)
         return -1;
-    const char *options = plan->profile->pid_namespace ? NULL : "hidepid=invisible";
+    const char *options = plan_sees(plan, SEES_SELF) ? NULL : "hidepid=invisible";
     if (mount("proc", BASE "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
         return trouble(err, "/proc");
     return 0;
@@ -216,7 +216,7 @@ static int plan_folders(const struct plan *plan, struct error *err)
         return -1;
     if (plan->profile->program != NULL && bind_path(KLY_LIBEXEC, KLY_LIBEXEC, SYSTEM, false, true, err) < 0)
         return -1;
-    return plan->profile->shows_pm2 ? bind_path(KLY_PM2, KLY_PM2, SYSTEM, true, true, err) : 0;
+    return plan_sees(plan, SEES_PM2) ? bind_path(KLY_PM2, KLY_PM2, SYSTEM, true, true, err) : 0;
 }
 
 static int home(const struct plan *plan, struct error *err)
@@ -254,7 +254,8 @@ int mounts_build(const struct plan *plan, struct error *err)
 }
 
 /* As the box's own user, because root neither walks nor makes anything in a tree that is not root's. */
-static int as_user(const struct plan *plan, void act(const struct plan *plan, const char *path), const char *path)
+static int as_user(const struct plan *plan, void act(const struct plan *plan, const char *path),
+                   const char *path)
 {
     pid_t pid = fork();
     if (pid == 0) {

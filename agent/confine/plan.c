@@ -12,114 +12,50 @@
 
 #define LOWEST_UID 100 /* below are the system's own users: no box is ever one of them */
 
-/* A build's home lies in memory. What a release may write in is decided by owner and mode: its tree belongs to
+#define MEMORY    NULL, TMP_MEMORY
+#define FRESH(in) in, TMP_FRESH
+#define KEPT(in)  in, TMP_KEPT
+#define LIVE                                                                                                   \
+    {                                                                                                          \
+        {"%P/releases", NULL}, {"%P/shared", NULL},                                                            \
+        {                                                                                                      \
+            "%P/run", NULL                                                                                     \
+        }                                                                                                      \
+    }
+
+/* name, user, program, filter, home, cwd, tmp, what it sees, umask, folders.
+ * A build's home lies in memory. What a release may write in is decided by owner and mode: its tree belongs to
  * the build user, its writable paths to the project's group. */
+/* clang-format off */
 static const struct profile profiles[BOX_PROFILES] = {
-    [BOX_FETCH] = {.name = "fetch",
-                   .user = "kb-",
-                   .program = "klystrr-fetch",
-                   .filter = "fetch",
-                   .home = BOX_HOME_PATH,
-                   .cwd = "%P",
-                   .pid_namespace = true,
-                   .network = true,
-                   .umask = 022,
-                   .folders = {{"%P/mirror.git", NULL}, {"%P/staging", NULL}}},
-    [BOX_BUILD] = {.name = "build",
-                   .user = "kb-",
-                   .filter = "build",
-                   .home = BOX_HOME_PATH,
-                   .cwd = "%P/releases/%S",
-                   .tmp = "%P/cache",
-                   .tmp_kind = TMP_FRESH,
-                   .pid_namespace = true,
-                   .network = true,
-                   .shows_node = true,
-                   .needs_subject = true,
-                   .umask = 022,
-                   .folders = {{"%P/staging/%S", "%P/releases/%S"}, {"%P/cache", NULL}}},
-    [BOX_RELEASE] = {.name = "release",
-                     .user = "ka-",
-                     .filter = "build",
-                     .home = BOX_HOME_PATH,
-                     .cwd = "%P/releases/%S",
-                     .tmp = "%P/run",
-                     .tmp_kind = TMP_FRESH,
-                     .pid_namespace = true,
-                     .network = true,
-                     .shows_node = true,
-                     .needs_subject = true,
-                     .umask = 022,
-                     .folders = {{"%P/releases/%S", NULL}, {"%P/shared", NULL}}},
-    [BOX_ACTIVATE] = {.name = "activate",
-                      .user = "ka-",
-                      .filter = "build",
-                      .home = "%P/run",
-                      .cwd = "%P",
-                      .tmp = "%P/run",
-                      .tmp_kind = TMP_KEPT,
-                      .network = true,
-                      .shows_node = true,
-                      .shows_pm2 = true,
-                      .umask = 077,
-                      .folders = {{"%P/releases", NULL}, {"%P/shared", NULL}, {"%P/run", NULL}}},
-    [BOX_APP] = {.name = "app",
-                 .user = "ka-",
-                 .filter = "app",
-                 .home = "%P/run",
-                 .cwd = "%P",
-                 .tmp = "%P/run",
-                 .tmp_kind = TMP_KEPT,
-                 .network = true,
-                 .shows_node = true,
-                 .shows_pm2 = true,
-                 .umask = 077,
-                 .folders = {{"%P/releases", NULL}, {"%P/shared", NULL}, {"%P/run", NULL}}},
-    [BOX_PROBE] = {.name = "probe",
-                   .user = KLY_USER_PROBE,
-                   .program = "klystrr-probe",
-                   .filter = "probe",
-                   .home = BOX_HOME_PATH,
-                   .cwd = BOX_HOME_PATH,
-                   .pid_namespace = true,
-                   .network = true,
-                   .umask = 077},
-    [BOX_NODE] = {.name = "node",
-                  .user = KLY_USER_NODE,
-                  .filter = "build",
-                  .home = BOX_HOME_PATH,
-                  .cwd = KLY_NODE "/.staging-%N",
-                  .pid_namespace = true,
-                  .network = true,
-                  .umask = 022,
-                  .folders = {{KLY_NODE "/.staging-%N", NULL}}},
-    [BOX_TIDY] = {.name = "tidy",
-                  .user = "kb-",
-                  .program = "klystrr-fetch",
-                  .filter = "fetch",
-                  .home = BOX_HOME_PATH,
-                  .cwd = "%P",
-                  .pid_namespace = true,
-                  .umask = 022,
-                  .folders = {{"%P/staging", NULL}}},
-    [BOX_TIDY_APP] = {.name = "tidy_app",
-                      .user = "ka-",
-                      .program = "klystrr-fetch",
-                      .filter = "fetch",
-                      .home = BOX_HOME_PATH,
-                      .cwd = "%P",
-                      .pid_namespace = true,
-                      .umask = 022,
-                      .folders = {{"%P/staging", NULL}}},
-    [BOX_SCRIBE] = {.name = "scribe",
-                    .user = KLY_USER_LOG,
-                    .program = "klystrr-scribe",
-                    .filter = "scribe",
-                    .home = BOX_HOME_PATH,
-                    .cwd = BOX_HOME_PATH,
-                    .pid_namespace = true,
-                    .umask = 077},
+    [BOX_FETCH] = {"fetch", "kb-", "klystrr-fetch", "fetch", BOX_HOME_PATH, "%P", MEMORY,
+        SEES_SELF | SEES_NET, 022, {{"%P/mirror.git", NULL}, {"%P/staging", NULL}}},
+    [BOX_BUILD] = {"build", "kb-", NULL, "build", BOX_HOME_PATH, "%P/releases/%S", FRESH("%P/cache"),
+        SEES_SELF | SEES_NET | SEES_NODE | SEES_SUBJECT, 022,
+        {{"%P/staging/%S", "%P/releases/%S"}, {"%P/cache", NULL}}},
+    [BOX_RELEASE] = {"release", "ka-", NULL, "build", BOX_HOME_PATH, "%P/releases/%S", FRESH("%P/run"),
+        SEES_SELF | SEES_NET | SEES_NODE | SEES_SUBJECT, 022, {{"%P/releases/%S", NULL}, {"%P/shared", NULL}}},
+    [BOX_ACTIVATE] = {"activate", "ka-", NULL, "build", "%P/run", "%P", KEPT("%P/run"),
+        SEES_NET | SEES_NODE | SEES_PM2, 077, LIVE},
+    [BOX_APP] = {"app", "ka-", NULL, "app", "%P/run", "%P", KEPT("%P/run"),
+        SEES_NET | SEES_NODE | SEES_PM2, 077, LIVE},
+    [BOX_PROBE] = {"probe", KLY_USER_PROBE, "klystrr-probe", "probe", BOX_HOME_PATH, BOX_HOME_PATH, MEMORY,
+        SEES_SELF | SEES_NET, 077, {{NULL, NULL}}},
+    [BOX_NODE] = {"node", KLY_USER_NODE, NULL, "build", BOX_HOME_PATH, KLY_NODE "/.staging-%N", MEMORY,
+        SEES_SELF | SEES_NET, 022, {{KLY_NODE "/.staging-%N", NULL}}},
+    [BOX_TIDY] = {"tidy", "kb-", "klystrr-fetch", "fetch", BOX_HOME_PATH, "%P", MEMORY,
+        SEES_SELF, 022, {{"%P/staging", NULL}}},
+    [BOX_TIDY_APP] = {"tidy_app", "ka-", "klystrr-fetch", "fetch", BOX_HOME_PATH, "%P", MEMORY,
+        SEES_SELF, 022, {{"%P/staging", NULL}}},
+    [BOX_SCRIBE] = {"scribe", KLY_USER_LOG, "klystrr-scribe", "scribe", BOX_HOME_PATH, BOX_HOME_PATH, MEMORY,
+        SEES_SELF, 077, {{NULL, NULL}}},
 };
+/* clang-format on */
+
+bool plan_sees(const struct plan *plan, enum sight what)
+{
+    return (plan->profile->sees & (unsigned)what) != 0;
+}
 
 static bool of_project(const struct profile *profile)
 {
@@ -141,9 +77,9 @@ static int check_start(const struct box_start *s, struct error *err)
     const struct profile *profile = &profiles[s->profile];
     if (of_project(profile) ? !name_is_project(s->project) : s->project[0] != 0)
         return fail(err, "E_BOX_START", "'%s' is no project for profile %s", s->project, profile->name);
-    if (profile->needs_subject ? !subject_ok(s->subject) : s->subject[0] != 0)
+    if ((profile->sees & SEES_SUBJECT) != 0 ? !subject_ok(s->subject) : s->subject[0] != 0)
         return fail(err, "E_BOX_START", "'%s' is no subject for profile %s", s->subject, profile->name);
-    bool node = profile->shows_node || s->profile == BOX_NODE;
+    bool node = (profile->sees & SEES_NODE) != 0 || s->profile == BOX_NODE;
     if (s->node[0] != 0 ? !node || !name_is_node_version(s->node) : s->profile == BOX_NODE)
         return fail(err, "E_BOX_START", "'%s' is no Node version for profile %s", s->node, profile->name);
     if (s->timeout_s < 1 || s->timeout_s > 7200 || s->stop_s > 300 || s->extra_fds > 2)
@@ -211,7 +147,7 @@ int plan_make(const struct box_start *start, const struct policy_table *policy, 
     bool project = of_project(plan->profile);
     snprintf(plan->user, sizeof plan->user, "%s%s", plan->profile->user, project ? start->project : "");
     snprintf(plan->root, sizeof plan->root, KLY_SRV "/%s", start->project);
-    if (plan->profile->shows_node && start->node[0] != 0)
+    if (plan_sees(plan, SEES_NODE) && start->node[0] != 0)
         snprintf(plan->node, sizeof plan->node, KLY_NODE "/%s", start->node);
     if (project && check_policy(plan, policy, err) < 0)
         return -1;

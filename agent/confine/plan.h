@@ -12,24 +12,23 @@
 #define PLAN_FOLDERS 4
 #define PLAN_PATH    256
 
-enum tmp_kind {
-    TMP_MEMORY,
-    TMP_FRESH,
-    TMP_KEPT
-}; /* a small tmpfs; a disk folder emptied for each box; one that stays */
+/* A small tmpfs; a folder on disk, one a box; one that stays. */
+enum tmp_kind { TMP_MEMORY, TMP_FRESH, TMP_KEPT };
+
+/* What a box sees of the machine. SELF: no process but its own (a PID namespace). SUBJECT: it needs one. */
+enum sight { SEES_SELF = 1, SEES_NET = 2, SEES_NODE = 4, SEES_PM2 = 8, SEES_SUBJECT = 16 };
 
 /* A profile's fixed half. Paths: %P the project's folder, %S the subject, %N the Node version. */
 struct profile {
     const char *name;
-    const char *user; /* "kb-", "ka-": the project's; else a whole name */
-    const char
-        *program; /* argv[0] of a helper is replaced by this one of KLY_LIBEXEC; NULL: a customer's command */
-    const char *filter; /* KLY_LIBEXEC/seccomp/<filter>.bpf */
+    const char *user;    /* "kb-", "ka-": the project's; else a whole name */
+    const char *program; /* a helper of KLY_LIBEXEC that replaces argv[0]; NULL: a customer's command */
+    const char *filter;  /* KLY_LIBEXEC/seccomp/<filter>.bpf */
     const char *home;
     const char *cwd;
     const char *tmp; /* for TMP_FRESH and TMP_KEPT: the parent of a folder `tmp` */
     enum tmp_kind tmp_kind;
-    bool pid_namespace, network, shows_node, shows_pm2, needs_subject;
+    unsigned sees; /* enum sight, or'ed */
     mode_t umask;
     struct folder {
         const char *from, *to; /* to NULL: shown at the same path */
@@ -51,6 +50,7 @@ struct plan {
  * such user, or one that no box may have). users and groups are passwd(5) and group(5) files. */
 int plan_make(const struct box_start *start, const struct policy_table *policy, const char *users,
               const char *groups, struct plan *plan, struct error *err) KLY_MUST_USE;
+bool plan_sees(const struct plan *plan, enum sight what);
 /* Writes a template's path. Plans are checked, so it cannot fail. */
 void plan_path(const struct plan *plan, const char *template, char out[PLAN_PATH]);
 

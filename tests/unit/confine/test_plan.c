@@ -86,7 +86,7 @@ static void the_app_user_runs_releases(void **state)
     struct box_start s = start_of(BOX_ACTIVATE, "shop", "");
     assert_int_equal(plan_make(&s, &policy, users, groups, &plan, NULL), 0);
     assert_int_equal(plan.uid, 903);
-    assert_false(plan.profile->pid_namespace);
+    assert_false(plan_sees(&plan, SEES_SELF));
     s = start_of(BOX_PROBE, "", "");
     assert_int_equal(plan_make(&s, &policy, users, groups, &plan, NULL), 0);
     assert_int_equal(plan.uid, 920);
