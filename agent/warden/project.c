@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/run.h"
 #include "base/durable.h"
+#include "base/run.h"
 #include "ipc/layout.h"
 
 #define PORTS_FILE "ports" /* in KLY_WARDEN_STATE: lines of "project app blue green" */
@@ -27,19 +27,26 @@ struct ports {
     } lines[PORTS_MAX];
 };
 
+/* "kb-shop", "ka-shop", "kp-shop". */
+struct name {
+    char text[40];
+};
+static struct name name_of(const char *prefix, const char *project)
+{
+    struct name name;
+    snprintf(name.text, sizeof name.text, "%s%s", prefix, project);
+    return name;
+}
+
 void project_ids(const char *project, struct warden_project_is *is)
 {
-    char name[40];
-    snprintf(name, sizeof name, "kb-%s", project);
-    const struct passwd *user = getpwnam(name);
+    const struct passwd *user = getpwnam(name_of("kb-", project).text);
     is->build_uid = user != NULL ? user->pw_uid : 0;
     is->build_gid = user != NULL ? user->pw_gid : 0;
-    snprintf(name, sizeof name, "ka-%s", project);
-    user = getpwnam(name);
+    user = getpwnam(name_of("ka-", project).text);
     is->app_uid = user != NULL ? user->pw_uid : 0;
     is->app_gid = user != NULL ? user->pw_gid : 0;
-    snprintf(name, sizeof name, "kp-%s", project);
-    const struct group *group = getgrnam(name);
+    const struct group *group = getgrnam(name_of("kp-", project).text);
     is->group_gid = group != NULL ? group->gr_gid : 0;
 }
 
@@ -52,22 +59,20 @@ static int tool(struct error *err, const char *const argv[])
 
 static int ensure_user(const char *prefix, const char *project, uint32_t uid, struct error *err)
 {
-    char user[40], group[40], home[64];
-    snprintf(user, sizeof user, "%s%s", prefix, project);
-    snprintf(group, sizeof group, "kp-%s", project);
+    char home[64];
+    const struct name user = name_of(prefix, project), group = name_of("kp-", project);
     snprintf(home, sizeof home, KLY_SRV "/%s", project);
-    const char *argv[] = {"useradd",    "--system", "--user-group", "--no-create-home",
-                          "--home-dir", home,       "--shell",      "/usr/sbin/nologin",
-                          "--groups",   group,      "--",           user,
+    const char *argv[] = {"useradd",  "--system",          "--user-group", "--no-create-home",
+                          "--shell",  "/usr/sbin/nologin", "--home-dir",   home,
+                          "--groups", group.text,          "--",           user.text,
                           NULL};
     return uid != 0 ? 0 : tool(err, argv);
 }
 
 static int ensure_users(const char *project, struct warden_project_is *is, struct error *err)
 {
-    char group[40];
-    snprintf(group, sizeof group, "kp-%s", project);
-    const char *argv[] = {"groupadd", "--system", "--", group, NULL};
+    const struct name group = name_of("kp-", project);
+    const char *argv[] = {"groupadd", "--system", "--", group.text, NULL};
     project_ids(project, is);
     if ((is->group_gid == 0 && tool(err, argv) < 0) || ensure_user("kb-", project, is->build_uid, err) < 0 ||
         ensure_user("ka-", project, is->app_uid, err) < 0)
@@ -90,28 +95,30 @@ static int ensure_folder(int parent, const char *name, mode_t mode, uid_t uid, g
     return take_fd(&fd);
 }
 
+enum owner { ROOT, BUILD, APP };
+
+/* staging: the app's user may pass through, to remove what it wrote into a release that was dropped. */
+static const struct {
+    const char *name;
+    mode_t mode;
+    enum owner owner;
+    bool shared; /* the group is both users' */
+} folders[] = {{"staging", 0710, BUILD, true},     {"releases", 0750, ROOT, true},
+               {"shared", 0700, APP, false},       {"run", 0700, APP, false},
+               {"mirror.git", 0700, BUILD, false}, {"cache", 0700, BUILD, false}};
+#define FOLDERS (sizeof folders / sizeof *folders)
+
 static int ensure_folders(const char *project, const struct warden_project_is *is, struct error *err)
 {
-    const struct {
-        const char *name;
-        mode_t mode;
-        uid_t uid;
-        gid_t gid;
-    } folders[] = {
-        {"mirror.git", 0700, is->build_uid, is->build_gid},
-        {"cache", 0700, is->build_uid, is->build_gid},
-        /* the app's user may pass through, to remove what it wrote into a release that was dropped */
-        {"staging", 0710, is->build_uid, is->group_gid},
-        {"releases", 0750, 0, is->group_gid},
-        {"shared", 0700, is->app_uid, is->app_gid},
-        {"run", 0700, is->app_uid, is->app_gid}};
+    const uid_t uids[] = {[ROOT] = 0, [BUILD] = is->build_uid, [APP] = is->app_uid};
+    const gid_t gids[] = {[ROOT] = 0, [BUILD] = is->build_gid, [APP] = is->app_gid};
     AUTO_CLOSE int top = durable_dir(KLY_SRV, 0711, err);
     AUTO_CLOSE int root = top < 0 ? -1 : ensure_folder(top, project, 0751, 0, 0, err);
     if (root < 0)
         return -1;
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        AUTO_CLOSE int fd =
-            ensure_folder(root, folders[i].name, folders[i].mode, folders[i].uid, folders[i].gid, err);
+    for (size_t i = 0; i < FOLDERS; i++) {
+        AUTO_CLOSE int fd = ensure_folder(root, folders[i].name, folders[i].mode, uids[folders[i].owner],
+                                          folders[i].shared ? is->group_gid : gids[folders[i].owner], err);
         if (fd < 0)
             return -1;
     }
@@ -267,7 +274,6 @@ static int remove_releases(int root, struct error *err)
 
 static int remove_folders(const char *project, struct error *err)
 {
-    static const char *const names[] = {"mirror.git", "cache", "staging", "releases", "shared", "run"};
     AUTO_CLOSE int top = open(KLY_SRV, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     AUTO_CLOSE int root = top < 0 ? -1 : openat(top, project, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root < 0)
@@ -275,9 +281,10 @@ static int remove_folders(const char *project, struct error *err)
     unlinkat(root, "current", 0);
     if (remove_releases(root, err) < 0)
         return -1;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (unlinkat(root, names[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
-            return fail_errno(err, "E_PROJECT_REMOVE", errno, "folder %s could not be removed", names[i]);
+    for (size_t i = 0; i < FOLDERS; i++)
+        if (unlinkat(root, folders[i].name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+            return fail_errno(err, "E_PROJECT_REMOVE", errno, "folder %s could not be removed",
+                              folders[i].name);
     if (unlinkat(top, project, AT_REMOVEDIR) < 0)
         return fail_errno(err, "E_PROJECT_REMOVE", errno, "the project's folder could not be removed");
     return fsync(top);
@@ -285,13 +292,12 @@ static int remove_folders(const char *project, struct error *err)
 
 int project_remove(const char *project, struct error *err)
 {
-    char paths[6][80], group[40], users[2][40];
-    static const char *const names[] = {"staging", "releases", "shared", "run", "mirror.git", "cache"};
-    const char *list[7] = {NULL};
+    char paths[FOLDERS][80];
+    const char *list[FOLDERS + 1] = {NULL};
     struct warden_project_is is;
     project_ids(project, &is);
-    for (int i = 0; i < 6; i++) {
-        snprintf(paths[i], sizeof paths[i], KLY_SRV "/%s/%s", project, names[i]);
+    for (size_t i = 0; i < FOLDERS; i++) {
+        snprintf(paths[i], sizeof paths[i], KLY_SRV "/%s/%s", project, folders[i].name);
         list[i] = paths[i];
     }
     if (is.app_uid >= 100)
@@ -300,13 +306,17 @@ int project_remove(const char *project, struct error *err)
         run_sweep_as(is.build_uid, is.build_gid, is.group_gid, list);
     if (remove_folders(project, err) < 0 || forget_ports(project, err) < 0)
         return -1;
-    snprintf(users[0], sizeof users[0], "ka-%s", project);
-    snprintf(users[1], sizeof users[1], "kb-%s", project);
-    snprintf(group, sizeof group, "kp-%s", project);
-    const char *app[] = {"userdel", "--", users[0], NULL}, *build[] = {"userdel", "--", users[1], NULL};
-    const char *shared[] = {"groupdel", "--", group, NULL};
-    return (is.app_uid != 0 && tool(err, app) < 0) || (is.build_uid != 0 && tool(err, build) < 0) ||
-                   (is.group_gid != 0 && tool(err, shared) < 0)
-               ? -1
-               : 0;
+    const struct {
+        const char *tool, *prefix;
+        bool there;
+    } accounts[] = {{"userdel", "ka-", is.app_uid != 0},
+                    {"userdel", "kb-", is.build_uid != 0},
+                    {"groupdel", "kp-", is.group_gid != 0}};
+    for (int i = 0; i < 3; i++) {
+        const struct name name = name_of(accounts[i].prefix, project);
+        const char *argv[] = {accounts[i].tool, "--", name.text, NULL};
+        if (accounts[i].there && tool(err, argv) < 0)
+            return -1;
+    }
+    return 0;
 }

@@ -1,6 +1,7 @@
 #include "agent/warden/verbs.h"
 
 #include <pwd.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
  * begins as a copy of the body or as zeros. */
 struct call {
     const struct warden *warden;
+    enum warden_verb verb;
     const struct policy_row *row; /* NULL for verbs about no project */
     const void *body;
     void *answer;
@@ -26,11 +28,6 @@ typedef int verb_fn(const struct call *call, struct error *err);
 static int bad(struct error *err, const char *what)
 {
     return fail(err, "E_WARDEN_REQUEST", "%s is not valid", what);
-}
-
-static bool release_ok(const char *name)
-{
-    return name_release_sequence(name) != 0;
 }
 
 static int project_ensure_verb(const struct call *call, struct error *err)
@@ -73,7 +70,7 @@ static int release_commit_verb(const struct call *call, struct error *err)
 {
     const struct warden_commit *c = call->body;
     struct warden_project_is is;
-    if (!IPC_TEXT_OK(c->staging) || !IPC_TEXT_OK(c->release) || !release_ok(c->release) ||
+    if (!IPC_TEXT_OK(c->staging) || !IPC_TEXT_OK(c->release) || name_release_sequence(c->release) == 0 ||
         !name_is_relative_path(c->staging) || c->staging[0] == '.' || strchr(c->staging, '/') != NULL)
         return bad(err, "a release's or a staging folder's name");
     project_ids(c->project, &is);
@@ -81,28 +78,22 @@ static int release_commit_verb(const struct call *call, struct error *err)
                              : release_commit(c, is.build_uid, is.group_gid, err);
 }
 
-static int release_trash_verb(const struct call *call, struct error *err)
+static int release_verb(const struct call *call, struct error *err)
 {
     const struct warden_name *n = call->body;
-    return IPC_TEXT_OK(n->release) && release_ok(n->release) ? release_trash(n, err)
-                                                             : bad(err, "a release's name");
-}
-
-static int current_set_verb(const struct call *call, struct error *err)
-{
-    const struct warden_name *n = call->body;
-    return IPC_TEXT_OK(n->release) && release_ok(n->release) ? release_current(n, err)
-                                                             : bad(err, "a release's name");
+    if (!IPC_TEXT_OK(n->release) || name_release_sequence(n->release) == 0)
+        return bad(err, "a release's name");
+    return call->verb == WARDEN_RELEASE_TRASH ? release_trash(n, err) : release_current(n, err);
 }
 
 static int vhost_set_verb(const struct call *call, struct error *err)
 {
     const struct warden_vhost *v = call->body;
     uint16_t ports[2];
-    if (!IPC_TEXT_OK(v->app) || !name_is_app(v->app) || v->name_count == 0 ||
-        v->name_count > WARDEN_DOMAINS_MAX || (v->listen != 80 && (v->listen < 1024 || v->listen > 32767)) ||
-        v->max_body_mb == 0 || v->max_body_mb > 4096)
-        return bad(err, "a vhost's app, port, size or number of names");
+    if (v->name_count == 0 || v->name_count > WARDEN_DOMAINS_MAX ||
+        (v->listen != 80 && (v->listen < 1024 || v->listen > 32767)) || v->max_body_mb == 0 ||
+        v->max_body_mb > 4096)
+        return bad(err, "a vhost's port, size or number of names");
     for (uint32_t i = 0; i < v->name_count; i++) {
         if (!IPC_TEXT_OK(v->names[i]) || !name_is_domain(v->names[i]))
             return bad(err, "a domain");
@@ -117,17 +108,15 @@ static int vhost_set_verb(const struct call *call, struct error *err)
 
 static int vhost_drop_verb(const struct call *call, struct error *err)
 {
-    const struct warden_app *a = call->body;
-    return IPC_TEXT_OK(a->app) && name_is_app(a->app) ? nginx_drop(a, call->warden->supervisor < 0, err)
-                                                      : bad(err, "an app's name");
+    return nginx_drop(call->body, call->warden->supervisor < 0, err);
 }
 
 static int flag_set_verb(const struct call *call, struct error *err)
 {
     const struct warden_flag *f = call->body;
     struct warden_app app = {0};
-    if (!IPC_TEXT_OK(f->app) || !name_is_app(f->app) || f->green > 1)
-        return bad(err, "an app's name or slot");
+    if (f->green > 1)
+        return bad(err, "a slot");
     memcpy(app.project, f->project, sizeof app.project);
     memcpy(app.app, f->app, sizeof app.app);
     return nginx_flag(&app, f->green != 0, err);
@@ -136,9 +125,9 @@ static int flag_set_verb(const struct call *call, struct error *err)
 static int check_unit(const struct warden_unit *u, struct error *err)
 {
     bool daemon = u->app[0] == 0;
-    if (!IPC_TEXT_OK(u->app) || !IPC_TEXT_OK(u->node) || (!daemon && !name_is_app(u->app)) ||
-        u->slot > (daemon ? 0u : 1u) || (u->node[0] != 0 && !name_is_node_version(u->node)) || u->stop_s > 300)
-        return bad(err, "a unit's app, slot, Node version or grace");
+    if (!IPC_TEXT_OK(u->node) || u->slot > (daemon ? 0u : 1u) ||
+        (u->node[0] != 0 && !name_is_node_version(u->node)) || u->stop_s > 300)
+        return bad(err, "a unit's slot, Node version or grace");
     return 0;
 }
 
@@ -168,21 +157,14 @@ static int unit_start_verb(const struct call *call, struct error *err)
                : unit_ask(supervisor, WARDEN_UNIT_START, &unit, is, err);
 }
 
-static int unit_stop_verb(const struct call *call, struct error *err)
+static int unit_verb(const struct call *call, struct error *err)
 {
     return check_unit(call->body, err) < 0
                ? -1
-               : unit_ask(call->warden->supervisor, WARDEN_UNIT_STOP, call->body, call->answer, err);
+               : unit_ask(call->warden->supervisor, call->verb, call->body, call->answer, err);
 }
 
-static int unit_state_verb(const struct call *call, struct error *err)
-{
-    return check_unit(call->body, err) < 0
-               ? -1
-               : unit_ask(call->warden->supervisor, WARDEN_UNIT_STATE, call->body, call->answer, err);
-}
-
-static int node_verb(const struct call *call, bool publish, struct error *err)
+static int node_verb(const struct call *call, struct error *err)
 {
     struct warden_node *n = call->answer;
     const struct passwd *user = getpwnam(KLY_USER_NODE);
@@ -190,64 +172,66 @@ static int node_verb(const struct call *call, bool publish, struct error *err)
         return bad(err, "a Node version");
     if (user == NULL || user->pw_uid < 100)
         return fail(err, "E_NODE", "there is no user " KLY_USER_NODE);
-    return publish ? node_publish(n, err) : node_ensure(n, user->pw_uid, user->pw_gid, err);
+    return call->verb == WARDEN_NODE_PUBLISH ? node_publish(n, err)
+                                             : node_ensure(n, user->pw_uid, user->pw_gid, err);
 }
 
-static int node_ensure_verb(const struct call *call, struct error *err)
-{
-    return node_verb(call, false, err);
-}
+/* What a body begins with. All but a Node's: a project's name, then maybe an app's; a unit's may be empty. */
+enum begins { NODE, PROJECT, APP, UNIT };
 
-static int node_publish_verb(const struct call *call, struct error *err)
-{
-    return node_verb(call, true, err);
-}
-
-/* All bodies but a Node's begin with the project's name. */
+/* clang-format off */
 static const struct verb {
     const char *name;
-    size_t body, answer; /* answer 0: the body comes back */
-    bool project, starts_new, takes_fd;
     verb_fn *run;
+    size_t body, answer; /* answer 0: the body comes back */
+    enum begins begins;
+    bool makes_new, takes_fd; /* makes_new: not while the project is paused */
 } verbs[WARDEN_VERBS] = {
-    [WARDEN_PROJECT_ENSURE] = {"project_ensure", sizeof(struct warden_project),
-                               sizeof(struct warden_project_is), true, true, false, project_ensure_verb},
-    [WARDEN_PROJECT_REMOVE] = {"project_remove", sizeof(struct warden_name), 0, true, false, false,
-                               project_remove_verb},
-    [WARDEN_RELEASE_COMMIT] = {"release_commit", sizeof(struct warden_commit), 0, true, true, false,
-                               release_commit_verb},
-    [WARDEN_RELEASE_TRASH] = {"release_trash", sizeof(struct warden_name), 0, true, false, false,
-                              release_trash_verb},
-    [WARDEN_CURRENT_SET] = {"current_set", sizeof(struct warden_name), 0, true, false, false, current_set_verb},
-    [WARDEN_VHOST_SET] = {"vhost_set", sizeof(struct warden_vhost), sizeof(struct warden_vhost_is), true, true,
-                          false, vhost_set_verb},
-    [WARDEN_VHOST_DROP] = {"vhost_drop", sizeof(struct warden_app), 0, true, false, false, vhost_drop_verb},
-    [WARDEN_FLAG_SET] = {"flag_set", sizeof(struct warden_flag), 0, true, false, false, flag_set_verb},
-    [WARDEN_UNIT_START] = {"unit_start", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, false,
-                           true, unit_start_verb},
-    [WARDEN_UNIT_STOP] = {"unit_stop", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, false,
-                          false, unit_stop_verb},
-    [WARDEN_UNIT_STATE] = {"unit_state", sizeof(struct warden_unit), sizeof(struct warden_unit_is), true, false,
-                           false, unit_state_verb},
-    [WARDEN_NODE_ENSURE] = {"node_ensure", sizeof(struct warden_node), 0, false, true, false, node_ensure_verb},
-    [WARDEN_NODE_PUBLISH] = {"node_publish", sizeof(struct warden_node), 0, false, true, false,
-                             node_publish_verb},
+#define BODY(type)     sizeof(struct warden_##type), 0
+#define ANSWERED(type) sizeof(struct warden_##type), sizeof(struct warden_##type##_is)
+    [WARDEN_PROJECT_ENSURE] = {"project_ensure", project_ensure_verb, ANSWERED(project), PROJECT, true, false},
+    [WARDEN_PROJECT_REMOVE] = {"project_remove", project_remove_verb, BODY(name), PROJECT, false, false},
+    [WARDEN_RELEASE_COMMIT] = {"release_commit", release_commit_verb, BODY(commit), PROJECT, true, false},
+    [WARDEN_RELEASE_TRASH] = {"release_trash", release_verb, BODY(name), PROJECT, false, false},
+    [WARDEN_CURRENT_SET] = {"current_set", release_verb, BODY(name), PROJECT, false, false},
+    [WARDEN_VHOST_SET] = {"vhost_set", vhost_set_verb, ANSWERED(vhost), APP, true, false},
+    [WARDEN_VHOST_DROP] = {"vhost_drop", vhost_drop_verb, BODY(app), APP, false, false},
+    [WARDEN_FLAG_SET] = {"flag_set", flag_set_verb, BODY(flag), APP, false, false},
+    [WARDEN_UNIT_START] = {"unit_start", unit_start_verb, ANSWERED(unit), UNIT, false, true},
+    [WARDEN_UNIT_STOP] = {"unit_stop", unit_verb, ANSWERED(unit), UNIT, false, false},
+    [WARDEN_UNIT_STATE] = {"unit_state", unit_verb, ANSWERED(unit), UNIT, false, false},
+    [WARDEN_NODE_ENSURE] = {"node_ensure", node_verb, BODY(node), NODE, true, false},
+    [WARDEN_NODE_PUBLISH] = {"node_publish", node_verb, BODY(node), NODE, true, false},
 };
+/* clang-format on */
+
+/* An app's name lies behind the project's in all bodies that have one. */
+_Static_assert(offsetof(struct warden_app, app) == 32 && offsetof(struct warden_vhost, app) == 32 &&
+                   offsetof(struct warden_flag, app) == 32 && offsetof(struct warden_unit, app) == 32,
+               "apps' names");
+
+static int check_names(const struct verb *verb, const struct warden_app *body, struct error *err)
+{
+    if (!IPC_TEXT_OK(body->project) || !name_is_project(body->project))
+        return bad(err, "a project's name");
+    if (verb->begins != PROJECT &&
+        (!IPC_TEXT_OK(body->app) || (!name_is_app(body->app) && (verb->begins == APP || body->app[0] != 0))))
+        return bad(err, "an app's name");
+    return 0;
+}
 
 static int check_policy(const struct verb *verb, struct call *call, struct error *err)
 {
     static struct policy_table table;
     const char *project = call->body;
-    if (!verb->project)
+    if (verb->begins == NODE)
         return 0;
-    if (!ipc_text_ok(project, 32) || !name_is_project(project))
-        return bad(err, "a project's name");
-    if (policy_table_load(POLICY_TABLE_PATH, &table, err) < 0)
+    if (check_names(verb, call->body, err) < 0 || policy_table_load(POLICY_TABLE_PATH, &table, err) < 0)
         return -1;
     call->row = policy_row_for(&table, project);
     if (call->row == NULL)
         return fail(err, "E_WARDEN_POLICY", "the policy knows no project '%s'", project);
-    if (call->row->paused != 0 && verb->starts_new)
+    if (call->row->paused != 0 && verb->makes_new)
         return fail(err, "E_WARDEN_PAUSED", "project '%s' is paused by the policy", project);
     return 0;
 }
@@ -294,7 +278,7 @@ void verbs_serve(const struct warden *warden, int conn, struct ipc_record *reque
     _Alignas(16) static uint8_t answer[IPC_BODY_MAX];
     struct error err = {0};
     const struct verb *verb = request->head.verb < WARDEN_VERBS ? &verbs[request->head.verb] : NULL;
-    struct call call = {.warden = warden, .answer = answer, .fd = -1};
+    struct call call = {.warden = warden, .verb = request->head.verb, .answer = answer, .fd = -1};
     memset(answer, 0, sizeof answer);
     if (serve(verb, &call, request, &err) < 0) {
         fprintf(stderr, "<4>klystrr-warden: refused %s: %s: %s\n",
