@@ -57,7 +57,7 @@ static struct accept_now now(void)
 void agent_grown(struct agent *a, const struct spool_stream *stream)
 {
     struct link_grown grown = {.id = stream->id, .closed = stream->closed, .end = stream->end};
-    if (a->link != NULL && link_connected(a->link) && a->enrolled)
+    if (a->link != NULL && link_connected(a->link) && a->enrolled && !stream->unsure)
         link_send(a->link, LINK_GROWN, &grown, sizeof grown, -1);
 }
 
@@ -65,7 +65,7 @@ void agent_stream(struct agent *a, const struct spool_stream *stream)
 {
     struct link_stream told = {.id = stream->id, .closed = stream->closed, .base = stream->base, .end = stream->end};
     struct error err;
-    if (a->link == NULL || !link_connected(a->link) || !a->enrolled)
+    if (a->link == NULL || !link_connected(a->link) || !a->enrolled || stream->unsure)
         return;
     snprintf(told.name, sizeof told.name, "%s", stream->name);
     int fd = spool_reader(&a->spool, stream, &err);

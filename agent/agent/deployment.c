@@ -146,6 +146,7 @@ static void watch_scribe(struct deployment *d)
     if (d->work.scribe.control < 0 || d->scribe_poll != NULL)
         return;
     d->log->end = d->synced;
+    d->log->unsure = false;
     agent_stream(d->agent, d->log);
     d->scribe_poll = calloc(1, sizeof *d->scribe_poll);
     if (d->scribe_poll == NULL || uv_poll_init(d->agent->loop, d->scribe_poll, d->work.scribe.control) < 0) {

@@ -72,7 +72,8 @@ static int open_log(struct spool *s, const char *file, const char *deployment, b
         AUTO_CLOSE int fd = open_stream(s, file, closed ? 0 : O_CREAT, err);
         if (fd < 0 || fstat(fd, &st) < 0)
             return -1;
-        *log = (struct spool_stream){.id = s->next_id++, .closed = closed, .end = closed ? (uint64_t)st.st_size : 0};
+        *log = (struct spool_stream){.id = s->next_id++, .closed = closed, .unsure = !closed && st.st_size > 0,
+                                      .end = closed ? (uint64_t)st.st_size : 0};
         snprintf(log->name, sizeof log->name, "log/%.24s", deployment);
         log->fd = take_fd(&fd);
         *out = log;
@@ -205,6 +206,7 @@ int spool_log_done(struct spool *s, struct spool_stream *log, uint64_t end, stru
     if (fdatasync(log->fd) < 0)
         return fail_errno(err, "E_SPOOL", errno, "%s could not be synced", log->name);
     log->end = end;
+    log->unsure = false;
     log->closed = true;
     return rename_log(s, log, ".log", ".gz", err);
 }

@@ -22,6 +22,7 @@
 struct spool_stream {
     uint32_t id;   /* 0: unused */
     bool closed;
+    bool unsure;   /* left by an agent that was killed: its end is not known until a scribe has mended it; told to nobody */
     char name[64]; /* "events", "log/dep_…" */
     int fd;        /* O_RDWR | O_APPEND */
     uint64_t base, end, acked;
