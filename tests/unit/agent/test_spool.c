@@ -172,6 +172,22 @@ static void refuses_more_logs_than_can_be_streamed(void **unused)
     assert_string_equal(err.code, "E_SPOOL_FULL");
 }
 
+static void a_log_left_open_has_no_end_until_it_is_mended(void **unused)
+{
+    (void)unused;
+    struct spool_stream *log = spool_log(&s, DEP, &err);
+    assert_non_null(log);
+    assert_false(log->unsure); /* new and empty: its end is known */
+    assert_int_equal(write(log->fd, "bytes", 5), 5);
+    reopen();
+    log = spool_find_log(&s, DEP);
+    assert_non_null(log);
+    assert_true(log->unsure);
+    ok(spool_log_done(&s, log, 3, &err));
+    assert_false(log->unsure);
+    assert_int_equal(log->end, 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -182,6 +198,7 @@ int main(void)
         TEST(drops_acknowledged_events_and_no_others),
         TEST(ignores_acknowledgements_that_cannot_be),
         TEST(a_log_is_kept_until_it_is_complete_and_acknowledged_whole),
+        TEST(a_log_left_open_has_no_end_until_it_is_mended),
         TEST(gives_readers_no_way_to_write),
         TEST(refuses_more_logs_than_can_be_streamed),
     };
