@@ -17,6 +17,7 @@
 #include "proto/json.h"
 #include "proto/manifest.h"
 #include "proto/trust_doc.h"
+#include "proto/url.h"
 #include "trust/digest.h"
 #include "trust/p256.h"
 #include "trust/sign.h"
@@ -506,6 +507,10 @@ static int complete(struct cli *cli, struct init *in)
                 return say_usage("init needs %s (there is no terminal to ask on)", asked[i].missing);
             *asked[i].value = asked[i].room;
         }
+    struct error err = {0};
+    struct source_url url;
+    if (url_source(in->repo, &url, &err) < 0)
+        return say_error(cli, &err);
     if (in->domains.count == 0 && ask(cli, "Domain (empty: a worker without a port)", "", in->asked[2], sizeof in->asked[2]))
         in->domains.items[in->domains.count++] = in->asked[2];
     if (in->servers.count == 0)
