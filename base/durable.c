@@ -114,3 +114,11 @@ int durable_dir(const char *path, mode_t mode, struct error *err)
         return fail_errno(err, "E_READ", errno, "folder '%s' could not be opened", path);
     return fd;
 }
+
+ssize_t read_text(int dirfd, const char *name, char *out, size_t size)
+{
+    AUTO_CLOSE int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+    out[n > 0 ? n : 0] = 0;
+    return n;
+}

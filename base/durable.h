@@ -22,5 +22,8 @@ int durable_dir(const char *path, mode_t mode, struct error *err) KLY_MUST_USE;
 
 /* All of data, whatever write(2) takes at a time; 0 or -1 with errno. */
 int write_all(int fd, const void *data, size_t size) KLY_MUST_USE;
+/* A file of the kernel's (/proc, /sys), at most size - 1 bytes, as text; "" and -1 with errno where it cannot be
+ * read. */
+ssize_t read_text(int dirfd, const char *name, char *out, size_t size);
 
 #endif

@@ -135,7 +135,7 @@ lint() {
     cat "$work/shellcheck.log"; fail shellcheck; fi
   lines=$(cat agent/warden/*.[ch] agent/confine/*.[ch] | grep -cvE '^[[:space:]]*(//|/?\*|$)')
   # The design wants 2,000; SECURITY.md says where this stands. It must not grow meanwhile.
-  if [ "$lines" -le 3500 ]; then pass; else fail "root's part has grown to $lines lines"; fi
+  if [ "$lines" -le 2800 ]; then pass; else fail "root's part has grown to $lines lines"; fi
 }
 
 build release -DCMAKE_BUILD_TYPE=Release -DKLY_TESTS=ON

@@ -11,13 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/durable.h"
+
 static int put(int dir, const char *name, const char *text)
 {
-    int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
-    if (fd >= 0)
-        close(fd);
-    return n < 0 ? -1 : 0;
+    AUTO_CLOSE int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
+    return fd < 0 || write(fd, text, strlen(text)) < 0 ? -1 : 0;
 }
 
 static int put_number(int dir, const char *name, unsigned long long value)
@@ -27,23 +26,13 @@ static int put_number(int dir, const char *name, unsigned long long value)
     return put(dir, name, text);
 }
 
-static ssize_t get(int dir, const char *name, char *out, size_t size)
-{
-    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
-    if (fd >= 0)
-        close(fd);
-    out[n > 0 ? n : 0] = 0;
-    return n;
-}
-
 /* The folder of the cgroup we are in: on a unified hierarchy, or in the v2 part of a hybrid one. */
 static bool own_folder(char *out, size_t size)
 {
     static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
     char text[1024];
     struct statfs fs;
-    if (get(AT_FDCWD, "/proc/self/cgroup", text, sizeof text) <= 0)
+    if (read_text(AT_FDCWD, "/proc/self/cgroup", text, sizeof text) <= 0)
         return false;
     char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
     if (line == NULL)
@@ -62,11 +51,9 @@ static bool pass_controllers(int own)
 {
     if (mkdirat(own, "confine", 0755) < 0 && errno != EEXIST)
         return false;
-    int aside = openat(own, "confine", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool moved = aside >= 0 && put_number(aside, "cgroup.procs", (unsigned long long)getpid()) == 0;
-    if (aside >= 0)
-        close(aside);
-    if (!moved || put(own, "cgroup.subtree_control", "+memory +pids") < 0)
+    AUTO_CLOSE int aside = openat(own, "confine", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (aside < 0 || put_number(aside, "cgroup.procs", (unsigned long long)getpid()) < 0 ||
+        put(own, "cgroup.subtree_control", "+memory +pids") < 0)
         return false;
     (void)put(own, "cgroup.subtree_control", "+cpu");
     (void)put(own, "cgroup.subtree_control", "+io");
@@ -78,18 +65,17 @@ void cgroup_make(const struct plan *plan, struct cgroup *group)
     char own[400], controllers[256];
     struct stat st;
     *group = (struct cgroup){.dir = -1};
-    int parent = own_folder(own, sizeof own) ? open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    AUTO_CLOSE int parent = own_folder(own, sizeof own) ? open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (parent < 0)
         return;
     bool unit = strstr(own, "klystrr-box@") != NULL &&
-                get(parent, "cgroup.controllers", controllers, sizeof controllers) > 0;
+                read_text(parent, "cgroup.controllers", controllers, sizeof controllers) > 0;
     group->limited = unit && strstr(controllers, "memory") != NULL && pass_controllers(parent);
     snprintf(group->path, sizeof group->path, "%s/box-%s-%d", own, plan->profile->name, (int)getpid());
     if (mkdir(group->path, 0755) == 0)
         group->dir = open(group->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (group->dir >= 0 && fstat(group->dir, &st) == 0)
         group->inode = st.st_ino;
-    close(parent);
 }
 
 int cgroup_enter(struct cgroup *group, const struct plan *plan, pid_t pid, struct error *err)
@@ -117,7 +103,7 @@ void cgroup_kill(const struct cgroup *group)
 uint32_t cgroup_peak_kb(const struct cgroup *group)
 {
     char text[32];
-    if (group->dir < 0 || get(group->dir, "memory.peak", text, sizeof text) <= 0)
+    if (group->dir < 0 || read_text(group->dir, "memory.peak", text, sizeof text) <= 0)
         return 0;
     return (uint32_t)(strtoull(text, NULL, 10) >> 10);
 }
@@ -125,7 +111,7 @@ uint32_t cgroup_peak_kb(const struct cgroup *group)
 bool cgroup_oom(const struct cgroup *group)
 {
     char text[512];
-    if (group->dir < 0 || get(group->dir, "memory.events", text, sizeof text) <= 0)
+    if (group->dir < 0 || read_text(group->dir, "memory.events", text, sizeof text) <= 0)
         return false;
     const char *at = strstr(text, "oom_kill ");
     return at != NULL && strtoull(at + 9, NULL, 10) > 0;

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/durable.h"
 #include "seccomp/denied_names.h" /* made by agent/confine/seccomp/generate.c */
 
 #define PROGRAM_MAX 4096 /* instructions: BPF_MAXINSNS */
@@ -51,10 +52,7 @@ static void describe(const struct seccomp_notif *call, size_t index, struct box_
     *denied = (struct box_denied){0};
     snprintf(denied->syscall, sizeof denied->syscall, "%s", denied_names[index].name);
     snprintf(path, sizeof path, "/proc/%u/comm", call->pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, denied->program, sizeof denied->program - 1);
-    if (fd >= 0)
-        close(fd);
+    ssize_t n = read_text(AT_FDCWD, path, denied->program, sizeof denied->program);
     if (n > 0 && denied->program[n - 1] == '\n')
         denied->program[n - 1] = 0;
 }

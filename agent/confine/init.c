@@ -17,6 +17,7 @@
 
 #include "agent/confine/drop.h"
 #include "agent/confine/mounts.h"
+#include "base/durable.h"
 #include "ipc/record.h"
 
 #define SWEEPS 500 /* of 10 ms: how long children may take to die of SIGKILL */
@@ -54,16 +55,10 @@ static pid_t start_command(struct launch *launch)
 static void signal_children(int signal_number)
 {
     char text[4096];
-    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    text[n > 0 ? n : 0] = 0;
+    (void)read_text(AT_FDCWD, "/proc/thread-self/children", text, sizeof text);
     char *at = text, *end;
-    for (long pid = strtol(at, &end, 10); end != at; pid = strtol(at, &end, 10)) {
+    for (long pid = strtol(at, &end, 10); end != at; pid = strtol(at = end, &end, 10))
         kill((pid_t)pid, signal_number);
-        at = end;
-    }
 }
 
 static void signal_all(const struct launch *launch, pid_t command, int signal_number)
