@@ -85,17 +85,14 @@ static int bind_fd(int source, const char *to, unsigned long flags, struct error
 static int bind_path(const char *from, const char *to, unsigned long flags, bool optional, bool follow,
                      struct error *err)
 {
-    int fd = follow ? open(from, O_PATH | O_CLOEXEC) : open_path(from);
+    AUTO_CLOSE int fd = follow ? open(from, O_PATH | O_CLOEXEC) : open_path(from);
     if (fd < 0)
         return optional && errno == ENOENT ? 0 : trouble(err, from);
     struct stat st;
     int rc = fstat(fd, &st);
     if (rc == 0)
         rc = S_ISDIR(st.st_mode) ? make_folders(to, err) : make_file(to, err);
-    if (rc == 0)
-        rc = bind_fd(fd, to, flags, err);
-    close(fd);
-    return rc;
+    return rc == 0 ? bind_fd(fd, to, flags, err) : rc;
 }
 
 static int system_folders(struct error *err)
