@@ -28,6 +28,10 @@ int intents_end(struct store *s, struct store_deployment *d, const char *outcome
     snprintf(d->code, sizeof d->code, "%s", code);
     snprintf(d->text, sizeof d->text, "%s", text);
     d->finished = now;
+    struct store_release live;
+    struct error ignored;
+    if (store_release(s, d->project, d->server, "", &live, &ignored) == 0)
+        snprintf(d->serving, sizeof d->serving, "%s", live.release);
     return store_deployment_save(s, d, err);
 }
 
