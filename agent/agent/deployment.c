@@ -237,7 +237,7 @@ static void on_job(uv_work_t *job, int status)
     if (d->scribe_lost && !d->state.cancelled && event.type == EV_FAILED && strcmp(d->err.code, "E_CANCELLED") == 0)
         fail(&event.why, "E_SCRIBE_GONE", "the log writer ended unexpectedly; deploy again");
     if (strstr(event.why.text, "No space left on device") != NULL)
-        fail(&event.why, event.why.code, "%s: free space on this host's disk", d->err.text);
+        fail(&event.why, d->err.code, "%s: free space on this host's disk", d->err.text);
     secrets_mask_text(&d->values, event.why.text, sizeof event.why.text);
     feed(d, &event);
 }
