@@ -263,6 +263,8 @@ static int policy_apply_command(struct cli *cli, int argc, char **argv)
     if (policy_apply(ETC "/policy.json", &projects, &err) < 0)
         return say_error(cli, &err);
     bool told = control_reload(&err) == 0;
+    if (!told && strcmp(err.code, "E_IPC_CONNECT") != 0)
+        return say_error(cli, &err); /* it reads more of the policy than root's table holds */
     if (cli->json)
         printf("{\"projects\":%u,\"agent_told\":%s}\n", projects, told ? "true" : "false");
     else
