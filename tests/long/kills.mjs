@@ -3,8 +3,8 @@
 //   - the deployment ended, with one result; the page shows the version which that result says is served
 //   - no request failed meanwhile; only where what runs the app was killed, it may be away until it has been started again
 //   - `current` is a complete release: the one that status calls live
-//   - nothing of the build user runs
-//   - another deployment goes live
+//   - nothing of the build user runs, and of the app user no other release than the live one
+//   - another deployment goes live, and leaves nothing in staging
 // Prints lines that tests/run.sh counts. Exit 1 if one of them is "not ok".
 import http from 'node:http';
 import https from 'node:https';
@@ -103,6 +103,8 @@ const read = (file) => { try { return fs.readFileSync(file, 'latin1'); } catch {
 const processes = () => fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
 const named = (name) => processes().filter((pid) => read(`/proc/${pid}/comm`).trim() === name);
 const words = (pid) => read(`/proc/${pid}/cmdline`).split('\0').join(' ').trim();
+const strangers = (uid, version) => ofUser(uid).map((pid) => [pid, words(pid)])
+  .filter(([, command]) => command.includes('/releases/') && !command.includes(`/releases/${version}/`));
 const userId = (name) => execFileSync('id', ['-u', name], { encoding: 'utf8' }).trim();
 const ofUser = (uid) => processes().filter((pid) => new RegExp(`^Uid:\\s+${uid}\\s`, 'm').test(read(`/proc/${pid}/status`))
   && !/^State:\s+Z/m.test(read(`/proc/${pid}/status`)));
@@ -115,7 +117,7 @@ function commit() { // a new version, pushed; → it and its commit
   const about = JSON.parse(fs.readFileSync(`${checkout}/package.json`, 'utf8'));
   fs.writeFileSync(`${checkout}/package.json`, JSON.stringify({ ...about, version, dependencies: {}, devDependencies: {} }));
   run('git', ['add', '-A']);
-  run('git', ['commit', '-qm', version]);
+  run('git', ['commit', '-q', '--allow-empty', '-m', version]);
   run('git', ['push', '-q']);
   return { version, commit: run('git', ['rev-parse', 'HEAD']).trim() };
 }
@@ -189,6 +191,7 @@ function whatServes(version) { // → problems with `current`, status and what t
   if (current !== live) problems.push(`current is ${current}, status calls ${live} live`);
   const built = JSON.parse(fs.readFileSync(`${home}/current/package.json`, 'utf8')).version;
   if (built !== version) problems.push(`current holds version ${built}, the page shows ${version}`);
+  for (const [pid, command] of strangers(userId('ka-sample'), live)) problems.push(`another release still runs: ${pid} ${command}`);
   return problems;
 }
 
@@ -230,8 +233,10 @@ async function round(index, span, builder, before) {
 
   const next = await deploy(SETTLE_MS);
   const shown = await page().catch((error) => error.message);
-  check(`round ${index}: the next deployment goes live`, next.it?.outcome === 'live' && shown === next.version ? []
-    : [`outcome ${next.it?.outcome} ${next.it?.code ?? ''} ${next.it?.text ?? ''}, the page shows ${shown}, wanted ${next.version}`]);
+  const after = next.it?.outcome === 'live' && shown === next.version ? []
+    : [`outcome ${next.it?.outcome} ${next.it?.code ?? ''} ${next.it?.text ?? ''}, the page shows ${shown}, wanted ${next.version}`];
+  await settled(after, 5000, async () => fs.readdirSync(`${home}/staging`).map((left) => `staging/${left} is left`));
+  check(`round ${index}: the next deployment goes live`, after);
   return shown;
 }
 
