@@ -63,12 +63,15 @@ push() { sh_in "cd /root/klystrr-sample && git add -A && git commit -q --allow-e
 serves() { sh_in "curl -sS --max-time 5 http://localhost:$app/" 2>&1; }
 deploy() { sh_in "klystrr deploy --project sample ${1:-}" >"$KLY_TEST_WORK/said" 2>&1; }
 said() { grep -E '^(sample: |klystrr: )' "$KLY_TEST_WORK/said" | tail -n 1; }
-# fails NAME EXIT PATTERN [OPTIONS]: deploys; wants this exit code, this sentence, and the old release still there.
+# fails NAME EXIT PATTERN [OPTIONS]: deploys; wants this exit code, this sentence, and the old release there and named.
 fails() {
   deploy "${4:-}"
   fails_code=$?
   fails_now=$(serves)
-  if [ "$fails_code" = "$2" ] && said | grep -Eq "$3" && [ "$fails_now" = "$live" ]; then ok "$1"; else
+  # 1: there was no deployment at all
+  fails_on="Release $live serves on."
+  [ "$2" != 1 ] || fails_on=
+  if [ "$fails_code" = "$2" ] && said | grep -Eq "$3" && [ "$fails_now" = "$live" ] && grep -Fq "$fails_on" "$KLY_TEST_WORK/said"; then ok "$1"; else
     not_ok "$1" "wanted exit $2, a sentence like $3, and '$live' served
 got exit $fails_code, '$fails_now' served
 $(cat "$KLY_TEST_WORK/said")"
@@ -153,13 +156,27 @@ manifest 'web.vhost.max_body_mb = 8'
 fails "nginx is not installed" 6 'nginx.*install'
 sh_in 'mv /usr/sbin/nginx.away /usr/sbin/nginx; echo "server { no_such_thing on; }" >/etc/nginx/conf.d/other.conf'
 fails "nginx broken by somebody else's file" 6 'nginx.*/etc/nginx/conf.d/other.conf'
-sh_in "echo 'server { listen $app; server_name localhost; }' >/etc/nginx/conf.d/other.conf"
-fails "a domain that another file serves" 6 '/etc/nginx/conf.d/other.conf already serves localhost'
+sh_in "echo 'server { listen $app; server_name sample.localhost; }' >/etc/nginx/conf.d/other.conf"
+fails "a domain that another file serves" 6 '/etc/nginx/conf.d/other.conf already serves sample.localhost'
 sh_in 'rm /etc/nginx/conf.d/other.conf'
 goes_live "and when the file is gone it goes live"
 sh_in 'mv /usr/local/lib/klystrr/pm2/node_modules /usr/local/lib/klystrr/pm2/away'
 fails "pm2 is missing" 6 'pm2.*(install|missing)'
 sh_in 'mv /usr/local/lib/klystrr/pm2/away /usr/local/lib/klystrr/pm2/node_modules'
+
+# ---- files of this machine's root
+sh_in 'cp /etc/klystrr/policy.json /root/policy.json; echo "{\"projects\": {" >/etc/klystrr/policy.json'
+sh_in 'klystrr policy apply' >"$KLY_TEST_WORK/said" 2>&1
+is "a policy that is cut off is not applied: exit 1" 1 $?
+check "and what was cut is said" grep -q 'policy.json: .* at byte ' "$KLY_TEST_WORK/said"
+goes_live "the policy before it stays in force"
+sh_in 'echo "{\"projects\": {\"sample\": {\"repositories\": 1}}}" >/etc/klystrr/policy.json; klystrr policy apply' >"$KLY_TEST_WORK/said" 2>&1
+is "a policy with something else than it should have is refused: exit 1" 1 $?
+fails "a policy that cannot be used allows nothing" 3 'policy.json cannot be used.*repositories'
+sh_in 'cp /root/policy.json /etc/klystrr/policy.json && klystrr policy apply' >/dev/null
+sh_in 'mkdir -p /root/other; umask 077; echo "{\"plane\":\"https://localhost:1\",\"key_file\":\"/var/lib/klystrr-plane/admin.key\"}" >/root/other/config.json; klystrr deploy --project sample --config /root/other' >"$KLY_TEST_WORK/said" 2>&1
+is "a plane that cannot be reached: exit 9" 9 $?
+echo "#   9 $(said)"
 
 # ---- people
 manifest 'm.phases = {build: {run: ["sleep", "61.5"]}}'
@@ -213,6 +230,19 @@ rest "REST: no such project" 404 E_NOT_FOUND "$url/projects/nosuch"
 rest "REST: no such method" 405 E_METHOD "-X DELETE $url/plane"
 is "REST: a wrong key" 401 "$(sh_in "curl -sS -o /dev/null -w '%{http_code}' --cacert /var/lib/klystrr-plane/ca.pem -H 'Authorization: Bearer kly_wrong' $url/projects")"
 check "the plane still answers" sh_in "curl -fsS --cacert /var/lib/klystrr-plane/ca.pem https://localhost:$api/healthz"
+programs() { sh_in 'pgrep -x -d " " "klystrr-(agent|uplink|warden|plane)" || pgrep -d " " -f "klystrr-(agent|uplink|warden|plane|supervise)"'; }
+before=$(programs)
+python3 - "$api" "$agents" <<'PY'
+import os, socket, sys
+for port in sys.argv[1:]:
+    for data in (b"", b"\x16\x03\x01", b"\x16\x03\x01\xff\xff" + os.urandom(9000), os.urandom(4096), b"GET / HTTP/1.1\r\n\r\n"):
+        s = socket.create_connection(("127.0.0.1", int(port)), 5)
+        try:
+            s.sendall(data)
+        except OSError:
+            pass
+        s.close()
+PY
 sock=$(sh_in 'python3 -' <<'PY'
 import os, socket
 def say(data):
@@ -234,8 +264,19 @@ bad = {"random": os.urandom(4096), "no host": h + b"\r\n", "wrong host": h + b"H
 taken = [name for name, data in bad.items() if " 200 " in say(data)]
 good = say(h + b"Host: localhost\r\n\r\n")
 print("taken:", ", ".join(taken) or "none", "-", good)
+for name in ("control", "link", "warden", "box"): # peers are checked, and root may speak to all of them
+    for size in (0, 1, 7, 64, 4096):
+        for kind in (socket.SOCK_SEQPACKET, socket.SOCK_STREAM):
+            try:
+                s = socket.socket(socket.AF_UNIX, kind)
+                s.settimeout(1)
+                s.connect(f"/run/klystrr/{name}.sock")
+                s.send(os.urandom(size))
+            except OSError:
+                pass
 PY
 )
 is "agent.sock takes no malformed bytes and stays alive" "taken: none - HTTP/1.1 200 OK" "$sock"
+is "no program died of it" "$before" "$(programs)"
 goes_live "after all that a deployment still works"
 tap_done
