@@ -113,12 +113,14 @@ void stream_remove(struct stream_sender *s, const char *name)
         *o = (struct stream_out){0};
 }
 
-/* The other side has everything before offset and nothing after it. */
+/* The other side has everything before offset and nothing after it; what it had of the end is asked anew, as its
+ * store may have been restored from a backup. */
 static void go_to(struct stream_out *o, uint64_t offset)
 {
     o->acked = offset;
     o->sent = offset;
     o->final_sent = false;
+    o->over = false;
 }
 
 static enum stream_heard lose(struct stream_out *o)

@@ -50,7 +50,7 @@ struct stream_out {
     uint64_t sent;
     bool closed;     /* end is final */
     bool final_sent; /* on this connection */
-    bool over;       /* all of it, and its end, are durable there */
+    bool over;       /* all of it, and its end, are durable there: heard on this connection */
     bool lost;       /* the other side's end is outside [base, end]: nothing more is sent on this connection */
 };
 

@@ -141,6 +141,31 @@ static void sends_the_end_again_after_a_disconnect(void **state)
     assert_int_equal(stream_acked(&s, LOG_A, 0), STREAM_OVER);
 }
 
+/* The other side was restored from a backup of before. */
+static void sends_what_was_over_again_to_one_that_lost_it(void **state)
+{
+    (void)state;
+    struct stream_sender s;
+    struct error err = {0};
+    stream_sender_init(&s);
+    assert_int_equal(stream_add(&s, LOG_A, 0, 100, true, &err), 0);
+    stream_connected(&s);
+    expect_open(&s, LOG_A, 0);
+    expect_data(&s, LOG_A, 0, 100, false);
+    assert_int_equal(stream_acked(&s, LOG_A, 100), STREAM_KNOWN);
+    expect_data(&s, LOG_A, 100, 0, true);
+    assert_int_equal(stream_acked(&s, LOG_A, 100), STREAM_OVER);
+    stream_disconnected(&s);
+    stream_connected(&s);
+    assert_false(stream_find(&s, LOG_A)->over);
+    assert_int_equal(stream_start_at(&s, LOG_A, 60), STREAM_KNOWN);
+    expect_open(&s, LOG_A, 60);
+    expect_data(&s, LOG_A, 60, 40, false);
+    assert_int_equal(stream_acked(&s, LOG_A, 100), STREAM_KNOWN);
+    expect_data(&s, LOG_A, 100, 0, true);
+    assert_int_equal(stream_acked(&s, LOG_A, 100), STREAM_OVER);
+}
+
 static void goes_back_when_the_other_side_is_behind(void **state)
 {
     (void)state;
@@ -286,6 +311,7 @@ int main(void)
         cmocka_unit_test(sends_events_before_all_others),
         cmocka_unit_test(sends_the_end_alone_when_all_bytes_are_acknowledged),
         cmocka_unit_test(sends_the_end_again_after_a_disconnect),
+        cmocka_unit_test(sends_what_was_over_again_to_one_that_lost_it),
         cmocka_unit_test(goes_back_when_the_other_side_is_behind),
         cmocka_unit_test(skips_what_is_there_already),
         cmocka_unit_test(stops_a_stream_whose_other_end_is_out_of_reach),
