@@ -64,10 +64,10 @@ bool held_acked(struct held *h, const char *name, struct link_grown *body)
         struct held_stream *s = &h->streams[i];
         if (s->fd < 0 || strcmp(s->name, name) != 0)
             continue;
-        if (o->acked <= s->told && o->over == s->told_over)
+        if (o->acked <= s->told && (!o->over || s->told_over))
             return false;
         s->told = o->acked > s->told ? o->acked : s->told;
-        s->told_over = o->over;
+        s->told_over = s->told_over || o->over;
         *body = (struct link_grown){.id = s->id, .closed = s->told_over, .end = s->told};
         return true;
     }
