@@ -232,7 +232,7 @@ is "REST: a wrong key" 401 "$(sh_in "curl -sS -o /dev/null -w '%{http_code}' --c
 check "the plane still answers" sh_in "curl -fsS --cacert /var/lib/klystrr-plane/ca.pem https://localhost:$api/healthz"
 programs() { sh_in 'pgrep -x -d " " "klystrr-(agent|uplink|warden|plane)" || pgrep -d " " -f "klystrr-(agent|uplink|warden|plane|supervise)"'; }
 before=$(programs)
-python3 - "$api" "$agents" <<'PY'
+sh_in "python3 - $api $agents" <<'PY'
 import os, socket, sys
 for port in sys.argv[1:]:
     for data in (b"", b"\x16\x03\x01", b"\x16\x03\x01\xff\xff" + os.urandom(9000), os.urandom(4096), b"GET / HTTP/1.1\r\n\r\n"):
@@ -264,19 +264,9 @@ bad = {"random": os.urandom(4096), "no host": h + b"\r\n", "wrong host": h + b"H
 taken = [name for name, data in bad.items() if " 200 " in say(data)]
 good = say(h + b"Host: localhost\r\n\r\n")
 print("taken:", ", ".join(taken) or "none", "-", good)
-for name in ("control", "link", "warden", "box"): # peers are checked, and root may speak to all of them
-    for size in (0, 1, 7, 64, 4096):
-        for kind in (socket.SOCK_SEQPACKET, socket.SOCK_STREAM):
-            try:
-                s = socket.socket(socket.AF_UNIX, kind)
-                s.settimeout(1)
-                s.connect(f"/run/klystrr/{name}.sock")
-                s.send(os.urandom(size))
-            except OSError:
-                pass
 PY
 )
 is "agent.sock takes no malformed bytes and stays alive" "taken: none - HTTP/1.1 200 OK" "$sock"
 is "no program died of it" "$before" "$(programs)"
-goes_live "after all that a deployment still works"
+goes_live "after all that a deployment still works" "--timeout 60"
 tap_done
