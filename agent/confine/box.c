@@ -260,6 +260,16 @@ static void on_refused(struct box *box, short events)
         tell(box, BOX_DENIED, &denied, sizeof denied);
 }
 
+/* A short command's birth and end may lie there together: what is left of the first is heard after the second. */
+static int hear_birth(struct box *box, struct error *err)
+{
+    struct pollfd birth = {box->birth, POLLIN, 0};
+    while (box->birth >= 0 && poll(&birth, 1, 0) == 1)
+        if (on_birth(box, err) < 0)
+            return -1;
+    return 0;
+}
+
 /* Until init has said how it ended, or has been killed. */
 static int watch(struct box *box, struct error *err)
 {
@@ -283,7 +293,7 @@ static int watch(struct box *box, struct error *err)
         if (watched[2].revents != 0 && box->control >= 0)
             on_control(box);
     }
-    return 0;
+    return hear_birth(box, err);
 }
 
 /* Everything in the box is dead when this returns, and its tmp is gone. */
