@@ -38,6 +38,7 @@ struct agent {
     char server[24];
     int64_t gen;
     bool said_hello, challenge_wanted, leaving;
+    bool order_lost; /* the host's agent went away, or took no order: its next hello tells what it has */
     bool kick; /* something it said lets the next order go */
     uint8_t challenge[CHALLENGE_SIZE];
     int64_t challenge_at; /* clock_boot_ms */

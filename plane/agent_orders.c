@@ -53,14 +53,15 @@ static bool is_state(const struct store_deployment *d, const char *state)
     return strcmp(d->state, state) == 0;
 }
 
-/* Orders that an earlier connection lost on the way wait again. Within a connection they are still under way.
- */
+/* Orders that an earlier connection lost on the way wait again, and so do those that the uplink had and the agent behind
+ * it, restarting, had not. Otherwise, within a connection, they are still under way. */
 void agent_orders_hello(struct agent *a)
 {
     struct error err;
     struct intent_open open;
-    if (a->said_hello)
+    if (a->said_hello && !a->order_lost)
         return;
+    a->order_lost = false;
     if (intents_open(&a->plane->store, a->server, &open, &err) < 0) {
         plane_log("%s: %s", a->server, err.text);
         return;
@@ -337,10 +338,26 @@ void agent_orders_want(struct agent *a, const struct message_want *w)
         agent_send_error(a, rc < 0 ? "E_STORE" : "E_NOT_FOUND", "the plane does not have that document", about);
 }
 
+/* The uplink's words about the agent behind it. Any order of ours may have died with that agent. */
+static bool agent_was_away(struct agent *a, const struct message_error *e)
+{
+    bool away = strcmp(e->code, "E_AGENT_AWAY") == 0, busy = strcmp(e->code, "E_BUSY") == 0;
+    if (!away && !busy)
+        return false;
+    a->order_lost = true;
+    if (busy && strcmp(e->about, document_type_name(DOCUMENT_ORDER)) == 0) {
+        a->challenge_at = 0; /* nobody restarts: ask for the hello that tells */
+        (void)challenge_fresh(a);
+    }
+    return true;
+}
+
 void agent_orders_refused(struct agent *a, const struct message_error *e)
 {
     struct error err;
     struct events_result r = {0};
+    if (agent_was_away(a, e))
+        return;
     if (strlen(e->about) != 64)
         return;
     if (events_refused(&a->plane->store, a->server, e->about, e->code, e->text, clock_wall_ms(), &r, &err) <

@@ -364,6 +364,15 @@ check('an order refused for its challenge asks for a new one', m?.what === 'chal
 w.send(hello({ projects: [{ ...projects[0], sequence: m ? 9 : 0 }] }));
 m = (await documents(1))[0];
 check('and is made anew above the sequence the host told', m?.document.sequence === 10 && m.document.release === release1, m);
+w.send({ type: 'error', code: 'E_AGENT_AWAY', text: 'the agent on this host is restarting', about: '' });
+w.send(hello({ projects: [{ ...projects[0], sequence: 9 }] }));
+m = (await documents(1))[0];
+check('an order that died with the agent is made anew on the same connection', m?.document.sequence === 11 && m.document.challenge === challenges.at(-1), m);
+w.send({ type: 'error', code: 'E_BUSY', text: 'dropped', about: 'order' });
+check('an order the host had no room for asks what it has', (await w.until('want'))?.what === 'challenge');
+w.send(hello({ projects: [{ ...projects[0], sequence: 10 }] }));
+m = (await documents(1))[0];
+check('and is made anew then', m?.document.sequence === 12 && m.document.release === release1, m);
 w.send({ type: 'error', code: 'E_POLICY', text: 'the policy of this host says no', about: m.digest });
 check('any other refusal is its result', (await until(async () => { const d = (await call('GET', `/api/v1/deployments/${r.json.deployments[0].id}`)).json; return d.state === 'done' && d; }))?.code === 'E_POLICY');
 w.send({ type: 'want', what: 'manifest', digest: manifest1.digest });
