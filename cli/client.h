@@ -34,6 +34,14 @@ int api_call(const struct plane_access *plane, const char *method, const char *t
 /* Load, call, and say what went wrong: for commands. EXIT_OK or the exit code. */
 int api(const struct cli *cli, const char *method, const char *target, const cJSON *body, struct answer *out);
 
+/* GET target and show `array` of the answer as a table (or the whole answer with --json). A column's field is a member's
+ * name, or "live.release" for a member of a member (of its first item, if that is an array). empty: said when there is none. */
+struct list_column {
+    const char *title, *field;
+};
+#define LIST_COLUMNS_MAX 8
+int api_list(struct cli *cli, const char *target, const char *array, const char *empty, const struct list_column *columns, size_t count);
+
 /* A body that comes in pieces (Server-Sent Events, logs): each piece goes to on_bytes, which returns false to stop.
  * Returns 0 when the answer ended or was stopped. */
 typedef bool (*api_bytes)(void *ctx, const uint8_t *data, size_t size);

@@ -23,33 +23,13 @@ static int env_target(const char *project, char *target, size_t room)
 
 static int env_list(struct cli *cli, int argc, char **argv)
 {
+    static const struct list_column columns[] = {{"NAME", "name"}, {"SET", "updated"}, {"TOO SHORT TO MASK", "too_short"}};
     const char *project = NULL, *words[1];
     const struct option_spec specs[] = {{.name = "project", .value = &project}};
     char target[128];
     if (options_parse(cli, argc, argv, specs, COUNT(specs), words, 0) < 0 || env_target(project, target, sizeof target) < 0)
         return EXIT_USAGE;
-    AUTO_ANSWER struct answer a = {0};
-    int code = api(cli, "GET", target, NULL, &a);
-    if (code != EXIT_OK)
-        return code;
-    if (cli->json) {
-        say_json(a.json);
-        return EXIT_OK;
-    }
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(a.json, "names"), *n;
-    size_t rows = (size_t)cJSON_GetArraySize(list), at = 0;
-    const char **cells = calloc(rows * 3 + 1, sizeof *cells);
-    if (cells == NULL)
-        return EXIT_FAILED;
-    cJSON_ArrayForEach(n, list)
-    {
-        cells[at++] = field_text(n, "name");
-        cells[at++] = field_text(n, "updated");
-        cells[at++] = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(n, "too_short")) ? "too short to be masked in logs" : "";
-    }
-    show_table(cli, (const char *const[]){"NAME", "SET", "NOTE"}, 3, cells, rows);
-    free(cells);
-    return EXIT_OK;
+    return api_list(cli, target, "names", "No values yet. 'klystrr env set NAME' sets one.", columns, COUNT(columns));
 }
 
 /* Sends a change and says when it takes effect. Takes body. */

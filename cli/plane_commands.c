@@ -49,43 +49,13 @@ static int login(struct cli *cli, int argc, char **argv)
     return code;
 }
 
-static const char *since_text(const char *when)
-{
-    return *when != 0 ? when : NULL;
-}
-
 static int servers(struct cli *cli, int argc, char **argv)
 {
+    static const struct list_column columns[] = {{"NAME", "name"}, {"STATE", "state"}, {"ID", "id"}, {"HOST", "hostname"}, {"LAST SEEN", "last_seen"}};
     const char *words[1];
     if (options_parse(cli, argc, argv, NULL, 0, words, 0) < 0)
         return EXIT_USAGE;
-    AUTO_ANSWER struct answer a = {0};
-    int code = api(cli, "GET", "/api/v1/servers", NULL, &a);
-    if (code != EXIT_OK)
-        return code;
-    if (cli->json) {
-        say_json(a.json);
-        return EXIT_OK;
-    }
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(a.json, "servers"), *s;
-    size_t rows = (size_t)cJSON_GetArraySize(list), at = 0;
-    const char **cells = calloc(rows * 5 + 1, sizeof *cells);
-    if (cells == NULL)
-        return EXIT_FAILED;
-    cJSON_ArrayForEach(s, list)
-    {
-        cells[at++] = field_text(s, "name");
-        cells[at++] = field_text(s, "state");
-        cells[at++] = field_text(s, "id");
-        cells[at++] = field_text(s, "hostname");
-        cells[at++] = since_text(field_text(s, "last_seen"));
-    }
-    if (rows == 0)
-        puts("No servers yet. 'klystrr servers add NAME' makes the first.");
-    else
-        show_table(cli, (const char *const[]){"NAME", "STATE", "ID", "HOST", "LAST SEEN"}, 5, cells, rows);
-    free(cells);
-    return EXIT_OK;
+    return api_list(cli, "/api/v1/servers", "servers", "No servers yet. 'klystrr servers add NAME' makes the first.", columns, COUNT(columns));
 }
 
 /* Server by name or id; EXIT_OK and its id. */
@@ -188,70 +158,23 @@ static int servers_remove(struct cli *cli, int argc, char **argv)
 
 static int projects(struct cli *cli, int argc, char **argv)
 {
+    static const struct list_column columns[] = {{"PROJECT", "name"}, {"LIVE", "live.release"}, {"SERVER", "live.server"}, {"SINCE", "live.since"}};
     const char *words[1];
     if (options_parse(cli, argc, argv, NULL, 0, words, 0) < 0)
         return EXIT_USAGE;
-    AUTO_ANSWER struct answer a = {0};
-    int code = api(cli, "GET", "/api/v1/projects", NULL, &a);
-    if (code != EXIT_OK)
-        return code;
-    if (cli->json) {
-        say_json(a.json);
-        return EXIT_OK;
-    }
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(a.json, "projects"), *p;
-    size_t rows = (size_t)cJSON_GetArraySize(list), at = 0;
-    const char **cells = calloc(rows * 4 + 1, sizeof *cells);
-    if (cells == NULL)
-        return EXIT_FAILED;
-    cJSON_ArrayForEach(p, list)
-    {
-        const cJSON *live = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(p, "live"), 0);
-        cells[at++] = field_text(p, "name");
-        cells[at++] = field_text(live, "release");
-        cells[at++] = field_text(live, "server");
-        cells[at++] = field_text(live, "since");
-    }
-    if (rows == 0)
-        puts("No projects yet. 'klystrr init' makes one.");
-    else
-        show_table(cli, (const char *const[]){"PROJECT", "LIVE", "SERVER", "SINCE"}, 4, cells, rows);
-    free(cells);
-    return EXIT_OK;
+    return api_list(cli, "/api/v1/projects", "projects", "No projects yet. 'klystrr init' makes one.", columns, COUNT(columns));
 }
 
 static int releases(struct cli *cli, int argc, char **argv)
 {
+    static const struct list_column columns[] = {{"RELEASE", "release"}, {"STATE", "state"}, {"COMMIT", "commit"}, {"SERVER", "server"}, {"DEPLOYED", "deployed"}};
     const char *project = NULL, *words[1];
     const struct option_spec specs[] = {{.name = "project", .value = &project}};
     char name[64], target[TARGET_SIZE];
     if (options_parse(cli, argc, argv, specs, COUNT(specs), words, 0) < 0 || project_or_here(project, name, sizeof name) == NULL)
         return EXIT_USAGE;
-    AUTO_ANSWER struct answer a = {0};
     snprintf(target, sizeof target, "/api/v1/projects/%s/releases", name);
-    int code = api(cli, "GET", target, NULL, &a);
-    if (code != EXIT_OK)
-        return code;
-    if (cli->json) {
-        say_json(a.json);
-        return EXIT_OK;
-    }
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(a.json, "releases"), *r;
-    size_t rows = (size_t)cJSON_GetArraySize(list), at = 0;
-    const char **cells = calloc(rows * 5 + 1, sizeof *cells);
-    if (cells == NULL)
-        return EXIT_FAILED;
-    cJSON_ArrayForEach(r, list)
-    {
-        cells[at++] = field_text(r, "release");
-        cells[at++] = field_text(r, "state");
-        cells[at++] = field_text(r, "commit");
-        cells[at++] = field_text(r, "server");
-        cells[at++] = field_text(r, "deployed");
-    }
-    show_table(cli, (const char *const[]){"RELEASE", "STATE", "COMMIT", "SERVER", "DEPLOYED"}, 5, cells, rows);
-    free(cells);
-    return EXIT_OK;
+    return api_list(cli, target, "releases", "No releases yet. 'klystrr deploy' makes the first.", columns, COUNT(columns));
 }
 
 /* deploy, rollback and restart: one call that answers with deployments, then watch them. */
