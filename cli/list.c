@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "cli/client.h"
 
 static const char *cell(const cJSON *row, const char *field)
@@ -48,4 +49,27 @@ int api_list(struct cli *cli, const char *target, const char *array, const char 
         return show_rows(cli, cJSON_GetObjectItemCaseSensitive(a.json, array), empty, columns, count);
     say_json(a.json);
     return EXIT_OK;
+}
+
+int server_id_of(const struct cli *cli, const char *name, char *id, size_t room)
+{
+    if (name_is_server(name)) {
+        snprintf(id, room, "%s", name);
+        return EXIT_OK;
+    }
+    AUTO_ANSWER struct answer a = {0};
+    int code = api(cli, "GET", "/api/v1/servers", NULL, &a);
+    if (code != EXIT_OK)
+        return code;
+    const cJSON *s;
+    cJSON_ArrayForEach(s, cJSON_GetObjectItemCaseSensitive(a.json, "servers"))
+    {
+        if (strcmp(field_text(s, "name"), name) == 0) {
+            snprintf(id, room, "%s", field_text(s, "id"));
+            return EXIT_OK;
+        }
+    }
+    struct error err = {0};
+    fail(&err, "E_NOT_FOUND", "there is no server '%s' ('klystrr servers' lists them)", name);
+    return say_error(cli, &err);
 }

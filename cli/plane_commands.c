@@ -58,30 +58,6 @@ static int servers(struct cli *cli, int argc, char **argv)
     return api_list(cli, "/api/v1/servers", "servers", "No servers yet. 'klystrr servers add NAME' makes the first.", columns, COUNT(columns));
 }
 
-/* Server by name or id; EXIT_OK and its id. */
-int server_id_of(const struct cli *cli, const char *name, char *id, size_t room)
-{
-    if (name_is_server(name)) {
-        snprintf(id, room, "%s", name);
-        return EXIT_OK;
-    }
-    AUTO_ANSWER struct answer a = {0};
-    int code = api(cli, "GET", "/api/v1/servers", NULL, &a);
-    if (code != EXIT_OK)
-        return code;
-    const cJSON *s;
-    cJSON_ArrayForEach(s, cJSON_GetObjectItemCaseSensitive(a.json, "servers"))
-    {
-        if (strcmp(field_text(s, "name"), name) == 0) {
-            snprintf(id, room, "%s", field_text(s, "id"));
-            return EXIT_OK;
-        }
-    }
-    struct error err = {0};
-    fail(&err, "E_NOT_FOUND", "there is no server '%s' ('klystrr servers' lists them)", name);
-    return say_error(cli, &err);
-}
-
 /* Pins come from the trust document that this owner signed, never from what the plane says of itself. */
 static int token_from(const struct cli *cli, const cJSON *server, char *out, struct error *err)
 {
