@@ -34,11 +34,11 @@ fail() { failed=$((failed + 1)); say "FAILED: $1"; }
 skip() { skipped=$((skipped + 1)); say "skipped: $1: $2"; }
 
 # ---- what is needed -------------------------------------------------------------------------------------------------
-packages="gcc g++ clang libc6-dev cmake ninja-build pkgconf ccache libuv1-dev libmbedtls-dev libgit2-dev libcjson-dev libseccomp-dev
+packages="gcc g++ make clang libc6-dev cmake ninja-build pkgconf ccache libuv1-dev libmbedtls-dev libgit2-dev libcjson-dev libseccomp-dev
   libwslay-dev zlib1g-dev libsqlite3-dev libargon2-dev libcmocka-dev nginx-light fcgiwrap git openssl openssh-server openssh-client
   ca-certificates curl procps passwd python3 python3-websockets shellcheck binutils iproute2 util-linux strace hostname slirp4netns"
 # shellcheck disable=SC1091
-case $(. /etc/os-release && echo "$VERSION_ID") in 12) packages="$packages node-llhttp libclang-rt-14-dev";; *) packages="$packages libllhttp-dev";; esac
+case $(. /etc/os-release && echo "$VERSION_ID") in 12) packages="$packages node-llhttp libclang-rt-14-dev";; *) packages="$packages libllhttp-dev libclang-rt-19-dev";; esac
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
 install_packages() {
