@@ -321,6 +321,8 @@ static int webhook(struct cli *cli, int argc, char **argv)
         return code;
     if (file != NULL && file_write_private(file, field_text(a.json, "secret"), &err) < 0)
         return say_error(cli, &err);
+    if (file != NULL) /* it lies in the file, and nowhere else */
+        cJSON_DeleteItemFromObjectCaseSensitive(a.json, "secret");
     if (cli->json)
         say_json(a.json);
     else if (file != NULL)
