@@ -73,7 +73,7 @@ push
 deploy >"$KLY_TEST_WORK/fail.out" 2>&1
 is "a failed build exits 6" 6 $?
 sed 's/^/# /' "$KLY_TEST_WORK/fail.out"
-check "the cause is said" grep -qi 'build' "$KLY_TEST_WORK/fail.out"
+check "the cause is said" grep -Eq 'failed after .*phase build .*exited with status 3' "$KLY_TEST_WORK/fail.out"
 is "the old release serves after a failed build" 1.0.1 "$(version)"
 change "mv build.js.good build.js && sed -i \"s#res.json({ status: 'ok'#res.status(500).json({ status: 'ok'#\" src/server.js && sed -i 's#\"/healthz\"#\"/healthz\", \"timeout\": 15#' klystrr.json && git add -A" 'Break the probe'
 sh_in 'cd /root/klystrr-sample && klystrr manifest publish' >/dev/null
